@@ -1,0 +1,29 @@
+"""A Dataverse environment and its Entra tenant that run on this machine: for tests, for the demo, for a first try.
+
+Importing this costs nothing; the server and its libraries are loaded with the first use of `Emulator`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_dynamics.emulator.emulator import Emulator
+
+__all__ = ["Emulator"]
+
+NEEDED = ("cryptography", "odata_query", "sqlalchemy", "uvicorn")
+INSTALL = 'pip install "airflow-provider-dynamics[emulator]"'
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Emulator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from airflow_provider_dynamics.emulator.emulator import Emulator
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in NEEDED:
+            raise
+        raise ImportError(f"the emulator needs {missing}, which is not installed: {INSTALL}") from error
+    return Emulator

@@ -1,0 +1,92 @@
+"""`python -m airflow_provider_dynamics.emulator`: serve until told to stop, and say so in one line."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+DEFAULT_PORT = 8765
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        from airflow_provider_dynamics.emulator import Emulator
+    except ImportError as error:
+        return _fail(str(error))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    seed = None if options.seed == "none" else options.seed
+    try:
+        emulator = Emulator(seed=seed, rows=dict(options.rows), port=options.port, cert_dir=options.cert_dir)
+        emulator.start()
+    except ValueError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(
+            f"cannot listen on port {options.port} or write the certificates: {error.strerror or error}"
+        )
+    with emulator:
+        _say_ready(emulator)
+        stop.wait()
+    return 0
+
+
+def _say_ready(emulator: object) -> None:
+    fields = {name: getattr(emulator, name) for name in ("tenant_id", "client_id", "client_secret")}
+    line = (
+        f"ready {getattr(emulator, 'url', '')} ca={getattr(emulator, 'ca_bundle', '')} tenant={fields['tenant_id']} "
+        f"client_id={fields['client_id']} client_secret={fields['client_secret']}"
+    )
+    print(line, flush=True)  # noqa: T201 - whoever started the process reads this line
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_dynamics.emulator",
+        description="A Dataverse environment and its Entra tenant on this machine, over TLS.",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=DEFAULT_PORT,
+        help="port on 127.0.0.1; 0 takes a free one (default %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", default="sample", help="sample, or none for tables without rows (default sample)"
+    )
+    parser.add_argument(
+        "--rows",
+        type=_row_count,
+        action="append",
+        default=[],
+        metavar="TABLE=COUNT",
+        help="add that many generated rows, for example account=100000; may be given more than once",
+    )
+    parser.add_argument(
+        "--cert-dir",
+        metavar="DIR",
+        help="keep the certificates here and use them again (default: a temporary folder)",
+    )
+    return parser
+
+
+def _row_count(text: str) -> tuple[str, int]:
+    table, equals, count = text.partition("=")
+    if not (table and equals and count.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not TABLE=COUNT, for example account=100000")
+    return table, int(count)
+
+
+def _fail(sentence: str) -> int:
+    print(f"emulator: {sentence}", file=sys.stderr)  # noqa: T201 - a command's error goes to stderr
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

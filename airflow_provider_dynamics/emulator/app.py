@@ -1,0 +1,202 @@
+"""The emulator's door: ASGI in, ASGI out, and a record of what came through.
+
+A bare ASGI callable, since there are three kinds of path and one function call per request less than in any framework.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from airflow_provider_dynamics.emulator import control, refusals
+from airflow_provider_dynamics.emulator.entra import Entra
+from airflow_provider_dynamics.emulator.faults import Faults
+from airflow_provider_dynamics.emulator.front import NOTHING, Front, Outcome, compressed
+from airflow_provider_dynamics.emulator.messages import Request, Response
+from airflow_provider_dynamics.emulator.web_api import WebApi
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
+
+RECORDED = 20_000  # the oldest recorded requests are forgotten beyond this many
+THREADS = 8
+
+
+class Connections(Protocol):
+    """What the server knows about open sockets, for faults below HTTP."""
+
+    def reset(self, client: tuple[str, int]) -> None:
+        """Send RST on the connection to this peer."""
+
+    def close(self, client: tuple[str, int]) -> None:
+        """Close the connection to this peer once what was written is sent."""
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """One request as it came, for assertions; the token is left out. Status 0: the connection was reset first."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body_size: int
+    status: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain values."""
+        return {**self.__dict__, "headers": dict(self.headers)}
+
+
+class App:
+    """The ASGI application; create one per server."""
+
+    def __init__(self, service: WebApi, faults: Faults, entra: Entra) -> None:
+        self.service = service
+        self.faults = faults
+        self.connections: Connections | None = None
+        self.requests: deque[RecordedRequest] = deque(maxlen=RECORDED)
+        self._entra = entra
+        self._front = Front(service, faults, entra)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="dynamics-emulator")
+
+    def close(self) -> None:
+        """End the worker threads."""
+        self._pool.shutdown(wait=True)
+
+    def reset(self, *, touched: bool = False) -> None:
+        """Rows as seeded, no faults, nothing recorded; tokens stay good.
+
+        ``touched`` says that rows may have changed without a request.
+        """
+        self.faults.clear()
+        self.requests.clear()
+        if touched or self._front.written:
+            self.service.reset()
+            self._front.written = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if scope["type"] != "http":
+            return
+        request = await _request(scope, receive)
+        if request is None:
+            return
+        if request.path.startswith("/_emulator"):
+            await _send(send, await self._threaded(lambda: control.answer(self, request)))
+            return
+        outcome = await self._answer(request)
+        self._record(request, outcome)
+        await self._deliver(outcome, scope, receive, send)
+
+    async def _answer(self, request: Request) -> Outcome:
+        if self._entra.is_mine(request.path):
+            return await self._sign_in(request)
+        return await self._front.answer(request, self._threaded)
+
+    async def _sign_in(self, request: Request) -> Outcome:
+        hit = self._entra.strike(request)
+        if "token_slow" in hit:
+            await asyncio.sleep(hit["token_slow"].settings["seconds"])
+        if "token_reset" in hit:
+            return NOTHING
+        if "token_status" in hit:
+            settings = hit["token_status"].settings
+            return Outcome(refusals.gateway(settings["status"], settings["retry_after"]))
+        if "token_html" in hit:
+            return Outcome(refusals.gateway(200, None))
+        return Outcome(compressed(request, self._entra.handle(request, hit)))
+
+    async def _threaded(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, contextvars.Context().run, work)
+
+    def _record(self, request: Request, outcome: Outcome) -> None:
+        headers = {**request.headers}
+        if "authorization" in headers:
+            headers["authorization"] = "[redacted]"
+        self.requests.append(
+            RecordedRequest(
+                request.method,
+                request.path,
+                request.query,
+                headers,
+                len(request.body),
+                outcome.response.status,
+            )
+        )
+
+    async def _deliver(self, outcome: Outcome, scope: Scope, receive: Receive, send: Send) -> None:
+        if outcome.reset and self.connections:
+            self.connections.reset(scope["client"])
+            await _gone(receive)
+            return
+        if outcome.truncate and outcome.response.body and self.connections:
+            await self._deliver_part(outcome.response, outcome.truncate, scope, receive, send)
+            return
+        await _send(send, outcome.response)
+
+    async def _deliver_part(
+        self, response: Response, how: Mapping[str, Any], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        kept = response.body[: int(len(response.body) * how["keep"])]
+        if how["length"] == "cut":
+            await _send(send, Response(response.status, response.headers, kept))
+            return
+        await send(_start(response, len(response.body)))
+        await send({"type": "http.response.body", "body": kept, "more_body": True})
+        if self.connections:
+            self.connections.close(scope["client"])
+        await _gone(receive)
+
+
+async def _request(scope: Scope, receive: Receive) -> Request | None:
+    chunks = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Request(
+        scope["method"],
+        scope["raw_path"].decode("latin-1"),
+        scope["query_string"].decode("latin-1"),
+        headers,
+        b"".join(chunks),
+        f"{scope['scheme']}://{headers.get('host', '127.0.0.1')}",
+    )
+
+
+def _start(response: Response, length: int) -> MutableMapping[str, Any]:
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in response.headers
+        if name.lower() != "content-length"
+    ]
+    if response.status not in (204, 304):
+        headers.append((b"Content-Length", str(length).encode()))
+    return {"type": "http.response.start", "status": response.status, "headers": headers}
+
+
+async def _send(send: Send, response: Response) -> None:
+    await send(_start(response, len(response.body)))
+    await send({"type": "http.response.body", "body": response.body})
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the server has noticed that the connection is closed."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,357 @@
+"""Switches that make the emulator fail the way the real services fail, and the counters behind its real limits.
+
+A switch is set with ``Emulator.fault(kind, ...)`` or ``POST /_emulator/faults`` with ``{"kind": ..., ...}`` (or a list
+of such objects); ``GET`` lists what is set, ``DELETE`` and every reset clear it.
+
+Every switch takes these members, all optional:
+
+=========  ============================================================================================
+path       regular expression searched in the decoded path and query, "/api/data/v9.2/accounts?$select=name"
+method     "GET", "POST", ...; any when left out
+skip       let that many matching requests pass first (default 0)
+every      then hit every Nth matching request (default 1: each)
+count      hit that often, then switch off (default: until reset)
+=========  ============================================================================================
+
+Kinds for requests under /api/data (their own members, with defaults):
+
+================  =========================================================================================
+throttle          429. limit="requests" | "time" | "concurrency" (0x80072322, 0x80072321, 0x80072326);
+                  retry_after=1 (seconds); as_date=false (true: Retry-After is an HTTP-date);
+                  no_retry_after=false (true: the header is left out)
+limits            the real service protection limits per user and server, at any size: requests=6000,
+                  execution_seconds=1200, concurrency=52, window=300, servers=2. Going on while throttled counts too
+status            status=503 (502, 504, 413, ...) with a gateway's HTML page; retry_after (none)
+error             any Dataverse error: status=400, code="0x80040216", message, retry_after (none)
+not_a_member      403 0x80072560: the token is good, the application user is missing
+expired_token     401 with WWW-Authenticate: the token counts as expired
+claims            401 with a claims challenge, until a token comes that was asked for with ``claims``
+reset             the connection is reset; when="before" (nothing done) | "after" (the work is committed)
+truncate          the body breaks off at keep=0.5 of its length; length="full" (the connection ends before the
+                  promised Content-Length) | "cut" (a proxy promised the short length)
+html              200 with a proxy's HTML page in place of the answer
+slow              the answer comes after seconds=1.0
+short_page        pages hold at most rows=1 although more was asked for (path, method, skip, every, count: not used)
+expired_delta     delta tokens are answered 0x80044352 (path, method, skip, every, count: not used)
+poison            a row whose column has value is refused when written: table, column, value, status=400,
+                  code="0x80040265", message (path, method, skip, every, count: not used)
+================  =========================================================================================
+
+Kinds for the token endpoint:
+
+================  =========================================================================================
+token_error       Entra's error: error="invalid_client" | "invalid_grant" | "temporarily_unavailable" | ...;
+                  code=7000215, message, status=401 (400 for others than invalid_client), retry_after (none)
+token_status      status=503 with an HTML page; retry_after (none)
+token_html        200 with an HTML page
+token_slow        the answer comes after seconds=1.0
+token_reset       the connection is reset
+token_lifetime    tokens are issued for seconds=3600 (path, method, skip, every, count: not used)
+secret_expired    AADSTS7000222: the client secret has expired
+================  =========================================================================================
+
+https://learn.microsoft.com/power-apps/developer/data-platform/api-limits
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+COMMON = frozenset({"kind", "path", "method", "skip", "every", "count"})
+
+DATA_KINDS: dict[str, dict[str, Any]] = {
+    "throttle": {"limit": "requests", "retry_after": 1, "as_date": False, "no_retry_after": False},
+    "limits": {
+        "requests": 6000,
+        "execution_seconds": 1200.0,
+        "concurrency": 52,
+        "window": 300.0,
+        "servers": 2,
+    },
+    "status": {"status": 503, "retry_after": None},
+    "error": {
+        "status": 400,
+        "code": "0x80040216",
+        "message": "An unexpected error occurred.",
+        "retry_after": None,
+    },
+    "not_a_member": {},
+    "expired_token": {},
+    "claims": {},
+    "reset": {"when": "before"},
+    "truncate": {"keep": 0.5, "length": "full"},
+    "html": {},
+    "slow": {"seconds": 1.0},
+}
+TOKEN_KINDS: dict[str, dict[str, Any]] = {
+    "token_error": {
+        "error": "invalid_client",
+        "code": None,
+        "message": None,
+        "status": None,
+        "retry_after": None,
+    },
+    "token_status": {"status": 503, "retry_after": None},
+    "token_html": {},
+    "token_slow": {"seconds": 1.0},
+    "token_reset": {},
+    "secret_expired": {},
+}
+STATE_KINDS: dict[str, dict[str, Any]] = {
+    "short_page": {"rows": 1},
+    "expired_delta": {},
+    "poison": {
+        "table": None,
+        "column": None,
+        "value": None,
+        "status": 400,
+        "code": "0x80040265",
+        "message": "The row was refused by a plug-in (emulator's poison row).",
+    },
+    "token_lifetime": {"seconds": 3600},
+}
+KINDS = DATA_KINDS | TOKEN_KINDS | STATE_KINDS
+
+# Switches that may be on together with another one that answers the request.
+PASSING = frozenset({"slow", "token_slow", "limits"})
+
+CHOICES = {
+    ("throttle", "limit"): ("requests", "time", "concurrency"),
+    ("reset", "when"): ("before", "after"),
+    ("truncate", "length"): ("full", "cut"),
+}
+
+
+@dataclass
+class Switch:
+    """One fault that is set; ``seen`` counts matching requests, ``hits`` those it struck."""
+
+    kind: str
+    settings: Mapping[str, Any]
+    path: re.Pattern[str] | None = None
+    method: str | None = None
+    skip: int = 0
+    every: int = 1
+    count: int | None = None
+    seen: int = 0
+    hits: int = 0
+
+    def strikes(self, method: str, target: str) -> bool:
+        """Count the request when it matches, and say whether this one is hit."""
+        if self.count is not None and self.hits >= self.count:
+            return False
+        if (self.method and self.method != method) or (self.path and not self.path.search(target)):
+            return False
+        self.seen += 1
+        hit = self.seen > self.skip and (self.seen - self.skip) % self.every == 0
+        self.hits += hit
+        return hit
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the switch as it was set, with what it has done so far."""
+        scope = {
+            "path": self.path.pattern if self.path else None,
+            "method": self.method,
+            "skip": self.skip,
+            "every": self.every,
+            "count": self.count,
+        }
+        return {"kind": self.kind, **self.settings, **scope, "seen": self.seen, "hits": self.hits}
+
+
+def switch(description: Mapping[str, Any]) -> Switch:
+    """Build a switch from its members; ValueError names what is wrong and what is allowed."""
+    kind = description.get("kind")
+    if kind not in KINDS:
+        raise ValueError(f"unknown fault kind {kind!r}; known: {', '.join(sorted(KINDS))}")
+    defaults = KINDS[kind]
+    unknown = set(description) - COMMON - set(defaults)
+    if unknown:
+        raise ValueError(
+            f"fault {kind!r} does not take {', '.join(sorted(unknown))}; "
+            f"it takes {', '.join(sorted(COMMON - {'kind'} | set(defaults)))}"
+        )
+    settings = {**defaults, **{name: description[name] for name in defaults if name in description}}
+    for name, value in settings.items():
+        allowed = CHOICES.get((kind, name))
+        if allowed and value not in allowed:
+            raise ValueError(f"fault {kind!r}: {name} must be one of {', '.join(allowed)}, not {value!r}")
+    if kind == "poison" and not (settings["table"] and settings["column"]):
+        raise ValueError("fault 'poison' needs table, column and value")
+    path = description.get("path")
+    return Switch(
+        kind,
+        settings,
+        path=re.compile(path) if path else None,
+        method=description.get("method"),
+        skip=int(description.get("skip") or 0),
+        every=max(1, int(description.get("every") or 1)),
+        count=description.get("count"),
+    )
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Which service protection limit was passed, and after how many seconds to come back."""
+
+    code: str
+    message: str
+    retry_after: float
+
+
+def throttled(limit: str, *, retry_after: float = 1, settings: Mapping[str, Any] | None = None) -> Refusal:
+    """Word one of the three service protection errors."""
+    values = settings or DATA_KINDS["limits"]
+    window = int(values["window"])
+    if limit == "requests":
+        text = f"Number of requests exceeded the limit of {values['requests']} over time window of {window} seconds."
+        return Refusal("0x80072322", text, retry_after)
+    if limit == "time":
+        budget = int(values["execution_seconds"] * 1000)
+        text = (
+            f"Combined execution time of incoming requests exceeded limit of {budget} milliseconds over time window "
+            f"of {window} seconds. Decrease number of concurrent requests or reduce the duration of requests and "
+            "try again later."
+        )
+        return Refusal("0x80072321", text, retry_after)
+    text = f"Number of concurrent requests exceeded the limit of {values['concurrency']}."
+    return Refusal("0x80072326", text, retry_after)
+
+
+@dataclass
+class _Usage:
+    """What one user has used of one server: (moment, execution seconds) of each request in the window."""
+
+    requests: deque[tuple[float, float]] = field(default_factory=deque)
+    execution: float = 0.0
+    running: int = 0
+
+    def forget(self, before: float) -> None:
+        while self.requests and self.requests[0][0] < before:
+            self.execution -= self.requests.popleft()[1]
+
+    def add(self, moment: float, seconds: float) -> None:
+        self.requests.append((moment, seconds))
+        self.execution += seconds
+
+
+class Limits:
+    """Service protection counters per user and web server; counted always, enforced when ``limits`` is on."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._usage: dict[tuple[str, int], _Usage] = {}
+
+    def begin(self, user: str, server: int, enforced: Mapping[str, Any] | None) -> Refusal | None:
+        """Count a request in; a refusal says which limit it passed. Refused requests count as requests too."""
+        with self._lock:
+            moment = self._now()
+            usage = self._usage.setdefault((user, server), _Usage())
+            settings = enforced or DATA_KINDS["limits"]
+            usage.forget(moment - settings["window"])
+            refusal = self._refusal(usage, moment, settings) if enforced else None
+            if refusal:
+                usage.add(moment, 0.0)
+            else:
+                usage.running += 1
+            return refusal
+
+    def end(self, user: str, server: int, seconds: float) -> None:
+        """Count a request out that took that many seconds."""
+        with self._lock:
+            usage = self._usage.setdefault((user, server), _Usage())
+            usage.running = max(0, usage.running - 1)
+            usage.add(self._now(), seconds)
+
+    def remaining(self, user: str, server: int, enforced: Mapping[str, Any] | None) -> tuple[int, float]:
+        """Return the requests and the execution seconds left in the window."""
+        settings = enforced or DATA_KINDS["limits"]
+        with self._lock:
+            usage = self._usage.get((user, server)) or _Usage()
+            requests = settings["requests"] - len(usage.requests) - usage.running
+            return max(0, requests), max(0.0, settings["execution_seconds"] - usage.execution)
+
+    def clear(self) -> None:
+        """Start counting anew."""
+        with self._lock:
+            self._usage.clear()
+
+    def _refusal(self, usage: _Usage, moment: float, settings: Mapping[str, Any]) -> Refusal | None:
+        over = len(usage.requests) + usage.running - settings["requests"]
+        if over >= 0:
+            frees = usage.requests[min(over, len(usage.requests) - 1)][0] if usage.requests else moment
+            return throttled(
+                "requests", retry_after=_wait(frees, moment, settings["window"]), settings=settings
+            )
+        if usage.execution >= settings["execution_seconds"]:
+            frees = _frees_execution(usage, settings["execution_seconds"], moment)
+            return throttled("time", retry_after=_wait(frees, moment, settings["window"]), settings=settings)
+        if usage.running >= settings["concurrency"]:
+            return throttled("concurrency", retry_after=1, settings=settings)
+        return None
+
+
+def _frees_execution(usage: _Usage, budget: float, moment: float) -> float:
+    left = usage.execution
+    for when, seconds in usage.requests:
+        left -= seconds
+        if left < budget:
+            return when
+    return moment
+
+
+def _wait(frees: float, moment: float, window: float) -> float:
+    return max(1, int(frees + window - moment + 0.999))
+
+
+class Faults:
+    """The switches that are set; thread-safe."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.limits = Limits(now)
+        self.version = 0  # rises with every change, so that those who copy state know when to copy again
+        self._lock = threading.Lock()
+        self._switches: list[Switch] = []
+
+    def set(self, description: Mapping[str, Any]) -> Switch:
+        """Set one switch; ValueError when its members do not fit its kind."""
+        new = switch(description)
+        with self._lock:
+            self._switches.append(new)
+            self.version += 1
+        return new
+
+    def clear(self) -> None:
+        """Switch everything off and forget what was counted."""
+        with self._lock:
+            self._switches.clear()
+            self.version += 1
+        self.limits.clear()
+
+    def all(self) -> list[Switch]:
+        """Return the switches as they are now."""
+        with self._lock:
+            return list(self._switches)
+
+    def state(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return the settings of every switch of a kind that is a state, not a counter of requests."""
+        return [one.settings for one in self.all() if one.kind == kind]
+
+    def strike(self, kinds: Mapping[str, Any], method: str, target: str) -> dict[str, Switch]:
+        """Return the switches that hit this request, by kind: passing ones, and at most one that answers it."""
+        hit: dict[str, Switch] = {}
+        if not self._switches:
+            return hit
+        with self._lock:
+            for one in self._switches:
+                taken = one.kind not in PASSING and any(kind not in PASSING for kind in hit)
+                if one.kind in kinds and one.kind not in hit and not taken and one.strikes(method, target):
+                    hit[one.kind] = one
+        return hit

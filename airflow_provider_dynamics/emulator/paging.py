@@ -1,0 +1,148 @@
+"""The skip token: an XML cookie with the page number and the keys of the page's first and last row.
+
+Pages are cut by key, never by offset, so rows that tie in ``$orderby`` are neither repeated nor lost.
+https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+from urllib.parse import quote, unquote
+from xml.sax.saxutils import quoteattr
+
+import sqlalchemy as sa
+
+from airflow_provider_dynamics.emulator.messages import Fault
+from airflow_provider_dynamics.emulator.schema import Column, Table
+from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, WHOLE_KINDS
+from airflow_provider_dynamics.emulator.store import Condition, key_order, sort_key
+
+_OUTER = re.compile(r'<cookie pagenumber="(\d+)" pagingcookie="([^"]*)" istracking="(True|False)" />')
+_INNER = re.compile(r'<cookie page="\d+"((?: \w+="[^"]*")*)>(.*)</cookie>', re.DOTALL)
+_PART = re.compile(r'<([\w.]+) last(null)?="([^"]*)" first(?:null)?="[^"]*" />')
+_EXTRA = re.compile(r' (\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """One thing rows are ordered by: its name in the cookie, its column, its SQL value.
+
+    Where that value is made from the column, ``shown`` is what cookies keep and ``convert`` makes the one from the
+    other.
+    """
+
+    name: str
+    column: Column
+    value: Any
+    descending: bool = False
+    shown: Any = None
+    convert: Callable[[Any], Any] | None = None
+
+    @property
+    def kept(self) -> Any:
+        """The SQL value that goes into the cookie."""
+        return self.value if self.shown is None else self.shown
+
+    def sorted(self, value: Any) -> Any:
+        """A value of the cookie as it compares with ``value``."""
+        return self.convert(value) if self.convert and value is not None else value
+
+
+def primary_order(table: Table, sql: Any) -> Sorted:
+    """The order rows have when nobody asks for one: SQL Server's order of their primary keys."""
+    column = table.by_name[table.primary_id]
+    order: Condition = sa.literal_column(key_order(table.name, table.primary_id))
+    return Sorted(column.name, column, order, shown=sql.c[column.name], convert=sort_key)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A skip token read back. ``last`` has one value for each ``Sorted``; ``extra`` what a reader put in."""
+
+    page: int
+    last: tuple[Any, ...]
+    extra: dict[str, str]
+    tracking: bool
+
+
+def write_token(
+    page: int,
+    order: Sequence[Sorted],
+    first: Sequence[Any],
+    last: Sequence[Any],
+    *,
+    tracking: bool = False,
+    extra: str = "",
+) -> str:
+    """The percent-encoded token that asks for ``page``; ``first`` and ``last`` are the keys of the page before."""
+    parts = "".join(
+        f"<{item.name} {_value(item, 'last', end)} {_value(item, 'first', start)} />"
+        for item, start, end in zip(order, first, last, strict=True)
+    )
+    inner = f'<cookie page="{page - 1}"{extra}>{parts}</cookie>'
+    encoded = re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quote(inner, safe=""))
+    outer = f'<cookie pagenumber="{page}" pagingcookie="{encoded}" istracking="{tracking}" />'
+    return quote(outer, safe="=/")
+
+
+def _value(item: Sorted, name: str, value: Any) -> str:
+    if value is None:
+        return f'{name}null="1"'
+    text = f"{{{str(value).upper()}}}" if item.column.edm == "Edm.Guid" else str(value)
+    return f"{name}={quoteattr(text)}" if '"' not in text else f'{name}="{_escape(text)}"'
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+def read_token(text: str, order: Sequence[Sorted]) -> Token:
+    """A decoded ``$skiptoken``; raises ``Fault`` when it was not made for this order."""
+    outer = _OUTER.fullmatch(text)
+    inner = _INNER.fullmatch(unquote(outer[2])) if outer else None
+    if outer is None or inner is None:
+        raise _malformed()
+    found = _PART.findall(inner[2])
+    if [name for name, _, _ in found] != [item.name for item in order]:
+        raise _malformed()
+    last = tuple(
+        None if null else _stored(item, unescape(value))
+        for item, (_, null, value) in zip(order, found, strict=True)
+    )
+    return Token(int(outer[1]), last, dict(_EXTRA.findall(inner[1])), outer[3] == "True")
+
+
+def _malformed() -> Fault:
+    return Fault(400, "0x80060888", "The skip token is malformed.")
+
+
+def _stored(item: Sorted, text: str) -> Any:
+    kind = item.column.kind
+    if kind in WHOLE_KINDS or kind in EXACT_KINDS or kind == "Boolean":
+        return int(text)
+    if kind == "Double":
+        return float(text)
+    return text.strip("{}").lower() if item.column.edm == "Edm.Guid" else text
+
+
+def after(order: Sequence[Sorted], last: Iterable[Any]) -> Condition:
+    """The condition that leaves only rows after the one with these keys; nothing sorts before everything."""
+    options = []
+    same: list[Condition] = []
+    for item, kept in zip(order, last, strict=True):
+        value = item.sorted(kept)
+        later = _later(item, value)
+        if later is not None:
+            options.append(sa.and_(*same, later))
+        same.append(item.value.is_(None) if value is None else item.value == value)
+    return sa.or_(*options)
+
+
+def _later(item: Sorted, value: Any) -> Condition:
+    if item.descending:
+        return None if value is None else sa.or_(item.value < value, item.value.is_(None))
+    return item.value.is_not(None) if value is None else item.value > value

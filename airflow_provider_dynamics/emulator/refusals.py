@@ -1,0 +1,95 @@
+"""The answers that do not come from the data side: 401, 403, 429, a gateway's HTML page, errors on demand.
+
+https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors
+"""
+
+from __future__ import annotations
+
+import base64
+import http
+import json
+import math
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import Any
+
+from airflow_provider_dynamics.emulator.faults import Refusal, Switch
+from airflow_provider_dynamics.emulator.faults import throttled as worded
+from airflow_provider_dynamics.emulator.messages import Response
+
+CLAIMS = {"access_token": {"nbf": {"essential": True, "value": "1700000000"}}}
+NOT_A_MEMBER = "The user is not a member of the organization."
+
+
+def error(status: int, code: str, message: str, retry_after: str | None = None) -> Response:
+    """Return Dataverse's error envelope."""
+    headers = [("Content-Type", "application/json; odata.metadata=minimal"), ("OData-Version", "4.0")]
+    if retry_after is not None:
+        headers.append(("Retry-After", retry_after))
+    return Response(
+        status, tuple(headers), json.dumps({"error": {"code": code, "message": message}}).encode()
+    )
+
+
+def not_emulated(path: str) -> Response:
+    """Return 501 for a path that is neither the Web API's nor the sign-in service's."""
+    served = "; v9.0, v9.1 and v9.2 are served" if path.startswith("/api/data/") else ""
+    return error(501, "0x80060888", f"not emulated: {path}{served}")
+
+
+def throttled(refusal: Refusal, *, as_date: bool = False, silent: bool = False) -> Response:
+    """Return 429 with Retry-After in seconds, as an HTTP-date, or without it."""
+    wait = str(math.ceil(refusal.retry_after))
+    if as_date:
+        # Rounded up: a date has whole seconds, and coming back early would be refused again.
+        wait = formatdate(math.ceil(time.time() + refusal.retry_after), usegmt=True)
+    return error(429, refusal.code, refusal.message, None if silent else wait)
+
+
+def unauthorized(origin: str, tenant_id: str, *, expired: bool = False) -> Response:
+    """Return 401 as Dataverse sends it: where to sign in, in a header, and no JSON."""
+    challenge = f"Bearer authorization_uri={origin}/{tenant_id}/oauth2/authorize, resource_id={origin}/"
+    if expired:
+        challenge += ', error="invalid_token", error_description="The token expired."'
+    return Response(401, (("WWW-Authenticate", challenge), ("OData-Version", "4.0")), b"")
+
+
+def claims_challenge(origin: str, client_id: str) -> Response:
+    """Return 401 asking for a token with more claims (continuous access evaluation).
+
+    https://learn.microsoft.com/entra/identity-platform/claims-challenge
+    """
+    claims = base64.b64encode(json.dumps(CLAIMS).encode()).decode()
+    challenge = (
+        f'Bearer realm="", authorization_uri="{origin}/common/oauth2/authorize", client_id="{client_id}", '
+        f'error="insufficient_claims", claims="{claims}"'
+    )
+    return Response(401, (("WWW-Authenticate", challenge),), b"")
+
+
+def gateway(status: int, retry_after: Any) -> Response:
+    """Return what a gateway or proxy answers in the service's place: HTML."""
+    phrase = http.HTTPStatus(status).phrase if status != 200 else "Sign in to continue"
+    page = f"<!DOCTYPE html>\r\n<html><head><title>{phrase}</title></head><body><h1>{phrase}</h1></body></html>\r\n"
+    headers = [("Content-Type", "text/html; charset=utf-8")]
+    if retry_after is not None:
+        headers.append(("Retry-After", str(retry_after)))
+    return Response(status, tuple(headers), page.encode())
+
+
+def switched(hit: Mapping[str, Switch]) -> Response | None:
+    """Return the answer of the switch that stands in for the work, if one does."""
+    if "throttle" in hit:
+        settings = hit["throttle"].settings
+        refusal = worded(settings["limit"], retry_after=settings["retry_after"])
+        return throttled(refusal, as_date=settings["as_date"], silent=settings["no_retry_after"])
+    if "not_a_member" in hit:
+        return error(403, "0x80072560", NOT_A_MEMBER)
+    if "error" in hit:
+        settings = hit["error"].settings
+        wait = settings["retry_after"]
+        return error(
+            settings["status"], settings["code"], settings["message"], None if wait is None else str(wait)
+        )
+    return None

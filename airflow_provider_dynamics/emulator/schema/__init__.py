@@ -1,0 +1,59 @@
+"""The tables the emulator knows, by logical name and by entity set, and the ways between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from airflow_provider_dynamics.emulator.schema.account import ACCOUNT
+from airflow_provider_dynamics.emulator.schema.contact import CONTACT
+from airflow_provider_dynamics.emulator.schema.documented import EXAMPLE_RECORD, SAMPLE_EXAMPLE
+from airflow_provider_dynamics.emulator.schema.model import Column, Key, Navigation, Option, Table, Target
+from airflow_provider_dynamics.emulator.schema.people import BUSINESSUNIT, SYSTEMUSER, TEAM
+from airflow_provider_dynamics.emulator.schema.sales import LEAD, OPPORTUNITY
+from airflow_provider_dynamics.emulator.schema.service import EMAIL, INCIDENT, TASK
+from airflow_provider_dynamics.emulator.schema.shipment import SHIPMENT
+from airflow_provider_dynamics.emulator.schema.system import (
+    ORGANIZATION,
+    SDKMESSAGE,
+    SDKMESSAGEFILTER,
+    TRANSACTIONCURRENCY,
+)
+
+__all__ = ["BY_SET", "TABLES", "Column", "Key", "Navigation", "Option", "Table", "Target", "collections_of"]
+
+TABLES: Mapping[str, Table] = {
+    table.name: table
+    for table in (
+        ACCOUNT,
+        BUSINESSUNIT,
+        CONTACT,
+        SHIPMENT,
+        EMAIL,
+        EXAMPLE_RECORD,
+        INCIDENT,
+        LEAD,
+        OPPORTUNITY,
+        ORGANIZATION,
+        SAMPLE_EXAMPLE,
+        SDKMESSAGE,
+        SDKMESSAGEFILTER,
+        SYSTEMUSER,
+        TASK,
+        TEAM,
+        TRANSACTIONCURRENCY,
+    )
+}
+BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
+
+
+@cache
+def collections_of(name: str) -> Mapping[str, Navigation]:
+    """Collection-valued navigation properties of a table: the lookups of other tables, seen from here."""
+    return {
+        target.collection: Navigation(target.collection, column, table.name, is_collection=True)
+        for table in TABLES.values()
+        for column in table.lookups
+        for target in column.targets
+        if target.table == name
+    }

@@ -1,0 +1,215 @@
+"""What a table is made of: columns, choices, lookups and keys, as values.
+
+The tables themselves are data in the modules beside this one; names, types and limits are Microsoft's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+_NAMESPACE = uuid.UUID("5d0a1c9e-7d1b-5f0e-9a7e-d1c2b3a49586")
+
+TEXT_KINDS = frozenset({"String", "Memo", "EntityName", "MultiSelectPicklist"})
+WHOLE_KINDS = frozenset({"Integer", "BigInt", "Picklist", "State", "Status"})
+EXACT_KINDS = frozenset({"Decimal", "Money"})
+LOOKUP_KINDS = frozenset({"Lookup", "Customer", "Owner"})
+GUID_KINDS = frozenset({"Uniqueidentifier"}) | LOOKUP_KINDS
+OPTION_KINDS = frozenset({"Picklist", "State", "Status", "MultiSelectPicklist"})
+
+
+def stable_id(*parts: str) -> str:
+    """A GUID that is the same in every run."""
+    return str(uuid.uuid5(_NAMESPACE, "/".join(parts)))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One value of a choice. ``state`` is set on status values, ``status`` (its default) on states."""
+
+    value: int
+    label: str
+    state: int | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One table a lookup may point to, and the two navigation properties that come with it."""
+
+    table: str
+    navigation: str
+    relationship: str
+    collection: str
+    on_delete: str = "RemoveLink"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    ``kind`` is Dataverse's AttributeTypeCode name ("String", "Money", "Customer" …, "MultiSelectPicklist" for
+    choices). ``behavior`` is set on dates, ``precision`` in digits after the point, ``base_of`` on the
+    ``_base`` companion of a money column.
+    """
+
+    name: str
+    schema_name: str
+    kind: str
+    label: str
+    required: str = "None"
+    create: bool = True
+    update: bool = True
+    read: bool = True
+    max_length: int | None = None
+    precision: int | None = None
+    precision_source: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    behavior: str | None = None
+    format: str | None = None
+    options: tuple[Option, ...] = ()
+    global_choice: str | None = None
+    targets: tuple[Target, ...] = ()
+    default: object = None
+    labels: tuple[str, str] = ("No", "Yes")
+    base_of: str | None = None
+    custom: bool = False
+
+    @property
+    def wire(self) -> str:
+        """The name in a row: ``_x_value`` for a lookup."""
+        return f"_{self.name}_value" if self.is_lookup else self.name
+
+    @property
+    def is_lookup(self) -> bool:
+        return self.kind in LOOKUP_KINDS
+
+    @property
+    def is_polymorphic(self) -> bool:
+        return len({target.table for target in self.targets}) > 1
+
+    @property
+    def type_column(self) -> str:
+        """The storage column that says which table a polymorphic lookup points to."""
+        return f"{self.name}__type"
+
+    @property
+    def scale(self) -> int:
+        """Digits kept after the point by an exact number; money always has four in store."""
+        return 4 if self.kind == "Money" else self.precision or 0
+
+    @property
+    def is_date_only(self) -> bool:
+        return self.behavior == "DateOnly"
+
+    @property
+    def edm(self) -> str:
+        """The OData type."""
+        if self.kind == "DateTime":
+            return "Edm.Date" if self.is_date_only else "Edm.DateTimeOffset"
+        return _EDM[self.kind]
+
+
+_EDM: Mapping[str, str] = {
+    **dict.fromkeys(TEXT_KINDS, "Edm.String"),
+    **dict.fromkeys(WHOLE_KINDS, "Edm.Int32"),
+    **dict.fromkeys(EXACT_KINDS, "Edm.Decimal"),
+    **dict.fromkeys(GUID_KINDS, "Edm.Guid"),
+    "BigInt": "Edm.Int64",
+    "Double": "Edm.Double",
+    "Boolean": "Edm.Boolean",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An alternate key: logical column names in order."""
+
+    name: str
+    label: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Navigation:
+    """A navigation property as seen from one table.
+
+    Single-valued: ``column`` is on this table and ``table`` the one pointed to (None where the property may
+    reach several, as ``ownerid`` does). Collection-valued: ``column`` is on ``table``.
+    """
+
+    name: str
+    column: Column
+    table: str | None
+    is_collection: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: identity, columns in the order rows show them, keys and switches."""
+
+    name: str
+    schema_name: str
+    set_name: str
+    label: str
+    plural: str
+    primary_id: str
+    primary_name: str
+    type_code: int
+    columns: tuple[Column, ...]
+    keys: tuple[Key, ...] = ()
+    change_tracking: bool = True
+    optimistic_concurrency: bool = True
+    bulk: bool = True
+    ownership: str = "UserOwned"
+    is_activity: bool = False
+    is_principal: bool = False
+    custom: bool = False
+    writable: bool = True
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Column]:
+        """Columns by logical name."""
+        return {column.name: column for column in self.columns}
+
+    @cached_property
+    def by_wire(self) -> Mapping[str, Column]:
+        """Columns by the name rows use (``_x_value`` for lookups)."""
+        return {column.wire: column for column in self.columns}
+
+    @cached_property
+    def lookups(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns if column.is_lookup)
+
+    @cached_property
+    def navigations(self) -> Mapping[str, Navigation]:
+        """Single-valued navigation properties by their case-sensitive name."""
+        found: dict[str, Navigation] = {}
+        for column in self.lookups:
+            for target in column.targets:
+                seen = found.get(target.navigation)
+                table = target.table if seen is None else None
+                found[target.navigation] = Navigation(target.navigation, column, table)
+        return found
+
+    @cached_property
+    def metadata_id(self) -> str:
+        return _KNOWN_METADATA_IDS.get(self.name) or stable_id("entity", self.name)
+
+    def has(self, name: str) -> bool:
+        """Whether the table has a column of that logical name."""
+        return name in self.by_name
+
+    def column_metadata_id(self, column: str) -> str:
+        """The MetadataId of one of its columns."""
+        return _KNOWN_METADATA_IDS.get(f"{self.name}.{column}") or stable_id("attribute", self.name, column)
+
+
+# https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query-metadata-web-api
+_KNOWN_METADATA_IDS: Mapping[str, str] = {
+    "account": "70816501-edb9-4740-a16c-6a5efbc05d84",
+    "account.preferredappointmentdaycode": "5967e7cc-afbb-4c10-bf7e-e7ef430c52be",
+}

@@ -1,0 +1,141 @@
+"""The rows a new environment has before anyone enters data: organization, unit, users, currencies, messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_dynamics.emulator.call import Call, Caller, Prefer
+from airflow_provider_dynamics.emulator.render import RowRenderer
+from airflow_provider_dynamics.emulator.schema import TABLES
+from airflow_provider_dynamics.emulator.schema.model import stable_id
+from airflow_provider_dynamics.emulator.seed.identities import (
+    DEFAULT_TEAM,
+    EURO,
+    ORGANIZATION_ID,
+    ROOT_UNIT,
+    SERVICE_USER,
+    US_DOLLAR,
+)
+from airflow_provider_dynamics.emulator.store import JSON_COLUMN, Store, storage_names
+from airflow_provider_dynamics.emulator.writer import Writer
+
+FOUNDED = datetime(2023, 1, 9, 8, 0, tzinfo=timezone.utc)
+_MESSAGES = (
+    "Create",
+    "CreateMultiple",
+    "Update",
+    "UpdateMultiple",
+    "Delete",
+    "Retrieve",
+    "RetrieveMultiple",
+    "Assign",
+    "SetState",
+)
+
+
+def at(now: datetime, user: str = SERVICE_USER) -> Call:
+    """A call that writes at ``now`` in the name of ``user``."""
+    return Call("POST", "", "", {}, (), {}, Prefer(), b"", now, Caller(user, ROOT_UNIT))
+
+
+def put_rows(store: Store, table_name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert stored values as they are, columns that may not be written included."""
+    table = TABLES[table_name]
+    names = storage_names(table)
+    renderer = RowRenderer(table)
+    made = []
+    for values in rows:
+        row = {**dict.fromkeys(names), **values, "versionnumber": store.next_version()}
+        row[JSON_COLUMN] = renderer.json(row)
+        made.append(tuple(row[name] for name in names))
+    store.insert(table, made)
+
+
+def fill_platform(store: Store, writer: Writer) -> None:
+    """Everything but business data."""
+    call = at(FOUNDED)
+    _currencies(writer, call)
+    put_rows(store, "organization", [_organization()])
+    _people(writer, call)
+    _messages(store)
+    writer.forget()
+
+
+def _currencies(writer: Writer, call: Call) -> None:
+    rows = (
+        (US_DOLLAR, "US Dollar", "USD", "$", "1"),
+        (EURO, "Euro", "EUR", "€", "0.92"),
+    )
+    for row_id, name, code, symbol, rate in rows:
+        body = {
+            "transactioncurrencyid": row_id,
+            "currencyname": name,
+            "isocurrencycode": code,
+            "currencysymbol": symbol,
+            "currencyprecision": 2,
+            "exchangerate": float(rate),
+        }
+        writer.create(call, TABLES["transactioncurrency"], body)
+
+
+def _organization() -> dict[str, Any]:
+    return {
+        "organizationid": ORGANIZATION_ID,
+        "name": "contoso",
+        "friendlyname": "Contoso",
+        "version": "9.2.26043.180",
+        "schemanameprefix": "contoso",
+        "languagecode": 1033,
+        "expirechangetrackingindays": 7,
+        "isauditenabled": 0,
+        "basecurrencyid": US_DOLLAR,
+        "createdon": "2023-01-09T08:00:00Z",
+        "modifiedon": "2023-01-09T08:00:00Z",
+    }
+
+
+def _people(writer: Writer, call: Call) -> None:
+    unit = f"/businessunits({ROOT_UNIT})"
+    writer.create(call, TABLES["businessunit"], {"businessunitid": ROOT_UNIT, "name": "Contoso"})
+    name = "admin@contoso.example"
+    user = {
+        "systemuserid": SERVICE_USER,
+        "firstname": "System",
+        "lastname": "Administrator",
+        "domainname": name,
+        "internalemailaddress": name,
+        "accessmode": 0,
+        "azureactivedirectoryobjectid": stable_id("entra", name),
+        "businessunitid@odata.bind": unit,
+    }
+    writer.create(call, TABLES["systemuser"], user)
+    team = {"teamid": DEFAULT_TEAM, "name": "Contoso", "businessunitid@odata.bind": unit}
+    writer.create(call, TABLES["team"], team)
+
+
+def _messages(store: Store) -> None:
+    put_rows(
+        store,
+        "sdkmessage",
+        (
+            {"sdkmessageid": stable_id("sdkmessage", name), "name": name, "isprivate": 0}
+            for name in (*_MESSAGES, "WhoAmI")
+        ),
+    )
+    put_rows(
+        store,
+        "sdkmessagefilter",
+        (
+            {
+                "sdkmessagefilterid": stable_id("sdkmessagefilter", name, table.name),
+                "primaryobjecttypecode": table.name,
+                "sdkmessageid": stable_id("sdkmessage", name),
+                "isvisible": 1,
+            }
+            for table in TABLES.values()
+            for name in _MESSAGES
+            if table.bulk or not name.endswith("Multiple") or name == "RetrieveMultiple"
+        ),
+    )

@@ -1,0 +1,247 @@
+"""Where rows live: one in-memory SQLite database, described and queried through SQLAlchemy Core.
+
+Values are kept ready to compare and to send: exact numbers as scaled integers, dates as ISO text in UTC, GUIDs
+in lower case, and the whole row once more as finished JSON, which is what makes a full page cheap.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
+
+from airflow_provider_dynamics.emulator.schema import TABLES, Table
+from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, GUID_KINDS, TEXT_KINDS
+
+Condition: TypeAlias = Any  # SQLAlchemy expressions over columns known at run time only
+JSON_COLUMN = "_json"
+FIRST_VERSION = 1_000_000
+_DIALECT = sqlite.dialect(paramstyle="qmark")
+_METADATA = sa.MetaData()
+
+
+def _storage_type(kind: str) -> Any:
+    if kind in TEXT_KINDS:
+        return sa.Text(collation="NOCASE")
+    if kind in GUID_KINDS or kind == "DateTime":
+        return sa.Text()
+    if kind == "Double":
+        return sa.Float()
+    return sa.Integer() if kind in EXACT_KINDS else sa.BigInteger()
+
+
+def _sql_table(table: Table) -> sa.Table:
+    columns: list[sa.Column[Any]] = []
+    for column in table.columns:
+        primary = column.name == table.primary_id
+        columns.append(sa.Column(column.name, _storage_type(column.kind), primary_key=primary))
+        if column.is_polymorphic:
+            columns.append(sa.Column(column.type_column, sa.Text()))
+    return sa.Table(table.name, _METADATA, *columns, sa.Column(JSON_COLUMN, sa.LargeBinary()))
+
+
+SQL: Mapping[str, sa.Table] = {name: _sql_table(table) for name, table in TABLES.items()}
+DELETED = sa.Table(
+    "_deleted",
+    _METADATA,
+    sa.Column("version", sa.Integer(), primary_key=True),
+    sa.Column("table_name", sa.Text()),
+    sa.Column("row_id", sa.Text()),
+)
+
+
+@cache
+def _names(name: str) -> tuple[str, ...]:
+    return tuple(column.name for column in SQL[name].columns)
+
+
+def storage_names(table: Table) -> tuple[str, ...]:
+    """Every storage column of a table in the order rows are inserted, the JSON last."""
+    return _names(table.name)
+
+
+def key_order(name: str, primary_id: str) -> str:
+    """The primary key as SQL Server sorts it: the last group first, the first groups byte by byte from their end."""
+    column = f'"{name}"."{primary_id}"'
+    spans = ((25, 12), (20, 4), (17, 2), (15, 2), (12, 2), (10, 2), (7, 2), (5, 2), (3, 2), (1, 2))
+    return " || ".join(f"substr({column}, {start}, {length})" for start, length in spans)
+
+
+def sort_key(row_id: str) -> str:
+    """What ``key_order`` makes of one GUID."""
+    spans = ((24, 36), (19, 23), (16, 18), (14, 16), (11, 13), (9, 11), (6, 8), (4, 6), (2, 4), (0, 2))
+    return "".join(row_id[start:end] for start, end in spans)
+
+
+def _indexes(table: Table) -> Iterator[str]:
+    for key in table.keys:
+        columns = ", ".join(f'"{name}"' for name in key.columns)
+        yield f'CREATE UNIQUE INDEX "{table.name}.{key.name}" ON "{table.name}" ({columns})'
+    for column in table.lookups:
+        if column.update and column.name not in {"ownerid", "transactioncurrencyid"}:
+            yield f'CREATE INDEX "{table.name}.{column.name}" ON "{table.name}" ("{column.name}") WHERE "{column.name}" IS NOT NULL'
+    order = key_order(table.name, table.primary_id).replace(f'"{table.name}".', "")
+    yield f'CREATE INDEX "{table.name}.order" ON "{table.name}" ({order})'
+    yield f'CREATE INDEX "{table.name}.version" ON "{table.name}" (versionnumber)'
+
+
+class Store:
+    """The database. One connection, one lock: whoever reads or writes holds it; transactions nest."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._version = FIRST_VERSION
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._connection.create_function("fold", 1, _fold, deterministic=True)
+        self._connection.create_function("tsql_like", 2, tsql_like, deterministic=True)
+        self._create()
+
+    def _create(self) -> None:
+        # Rowversion and JSON are rewritten on every change: no journal to disk, nothing to sync.
+        self._connection.execute("PRAGMA journal_mode = MEMORY")
+        for table in (*SQL.values(), DELETED):
+            self._connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+        for known in TABLES.values():
+            for statement in _indexes(known):
+                self._connection.execute(statement)
+
+    def clear(self) -> None:
+        """Empty every table and start counting versions anew."""
+        with self.transaction():
+            for table in (*SQL.values(), DELETED):
+                self._connection.execute(f'DELETE FROM "{table.name}"')  # noqa: S608 - our own table names
+            self._version = FIRST_VERSION
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while a statement runs and throughout a transaction."""
+        return self._lock
+
+    @property
+    def version(self) -> int:
+        """The version number of the newest change."""
+        return self._version
+
+    def next_version(self) -> int:
+        """A version number never given before; call it inside a transaction."""
+        self._version += 1
+        return self._version
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside commits together; an exception undoes it. May be nested."""
+        with self._lock:
+            name = f"level{self._depth}"
+            self._connection.execute("BEGIN" if self._depth == 0 else f"SAVEPOINT {name}")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._depth -= 1
+                undo = "ROLLBACK" if self._depth == 0 else f"ROLLBACK TO {name}"
+                self._connection.execute(undo)
+                raise
+            self._depth -= 1
+            self._connection.execute("COMMIT" if self._depth == 0 else f"RELEASE {name}")
+
+    def fetch(self, statement: sa.ClauseElement) -> list[tuple[Any, ...]]:
+        """Run a statement and return all its rows as plain tuples."""
+        text, parameters = _compile(statement)
+        with self._lock:
+            return self._connection.execute(text, parameters).fetchall()
+
+    def one(self, statement: sa.ClauseElement) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+        rows = self.fetch(statement)
+        return rows[0] if rows else None
+
+    def run(self, statement: sa.ClauseElement) -> int:
+        """Run a change and return how many rows it touched."""
+        text, parameters = _compile(statement)
+        with self._lock:
+            return self._connection.execute(text, parameters).rowcount
+
+    def row(self, table: Table, row_id: str) -> dict[str, Any] | None:
+        """One stored row by its primary key, by storage column name."""
+        text = f'SELECT * FROM "{table.name}" WHERE "{table.primary_id}" = ?'  # noqa: S608 - our own names
+        with self._lock:
+            found = self._connection.execute(text, (row_id,)).fetchone()
+        return None if found is None else dict(zip(storage_names(table), found, strict=True))
+
+    def matching(self, table: Table, values: Mapping[str, Any]) -> list[str]:
+        """Ids of at most two rows with these stored values; text compares without case."""
+        marks = " AND ".join(f'"{name}" IS ?' for name in values)
+        text = f'SELECT "{table.primary_id}" FROM "{table.name}" WHERE {marks} LIMIT 2'  # noqa: S608 - our own names
+        with self._lock:
+            return [row[0] for row in self._connection.execute(text, tuple(values.values()))]
+
+    def exists(self, table: Table, row_id: str) -> bool:
+        """Whether the table has that row."""
+        text = f'SELECT 1 FROM "{table.name}" WHERE "{table.primary_id}" = ?'  # noqa: S608 - our own names
+        with self._lock:
+            return self._connection.execute(text, (row_id,)).fetchone() is not None
+
+    def update(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Write one whole row back; raises sqlite3.IntegrityError when a key is taken."""
+        names = storage_names(table)
+        marks = ", ".join(f'"{name}" = ?' for name in names)
+        text = f'UPDATE "{table.name}" SET {marks} WHERE "{table.primary_id}" = ?'  # noqa: S608 - our own names
+        with self._lock:
+            self._connection.execute(text, (*(row[name] for name in names), row[table.primary_id]))
+
+    def insert(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows given in the order of ``storage_names``; raises sqlite3.IntegrityError on a duplicate."""
+        names = storage_names(table)
+        marks = ", ".join("?" * len(names))
+        statement = f'INSERT INTO "{table.name}" VALUES ({marks})'  # noqa: S608 - our own table names
+        with self._lock:
+            self._connection.executemany(statement, rows)
+
+
+def _compile(statement: sa.ClauseElement) -> tuple[str, list[Any]]:
+    compiled: Any = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    values = compiled.construct_params(escape_names=False)
+    return str(compiled), [values[name] for name in compiled.positiontup or ()]
+
+
+def _fold(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else value
+
+
+def tsql_like(value: object, pattern: str) -> bool | None:
+    """Transact-SQL's LIKE, which knows ``%``, ``_``, ``[abc]`` and ``[^abc]``, ignoring case.
+
+    https://learn.microsoft.com/power-apps/developer/data-platform/wildcard-characters
+    """
+    if value is None:
+        return None
+    return _like_regex(pattern).fullmatch(str(value)) is not None
+
+
+def _like_regex(pattern: str) -> re.Pattern[str]:
+    parts = []
+    for piece in re.findall(r"\[\^?[^\]]+\]|.", pattern, re.DOTALL):
+        if piece in "%_":
+            parts.append(".*" if piece == "%" else ".")
+        elif len(piece) > 1:
+            inner = piece[1:-1]
+            negated = inner.startswith("^")
+            body = re.escape(inner.removeprefix("^")).replace(r"\-", "-")
+            parts.append(f"[{'^' if negated else ''}{body}]")
+        else:
+            parts.append(re.escape(piece))
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+
+
+def fold_condition(value: Any) -> Any:
+    """An SQL value without regard to case beyond ASCII, where SQLite's own NOCASE ends."""
+    return sa.func.fold(value)

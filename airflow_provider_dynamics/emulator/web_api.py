@@ -1,0 +1,258 @@
+"""The Dataverse Web API under /api/data/v9.x/, in process: a request goes in, a response comes out.
+
+This is the door to the emulator's data side; the wire side (TLS, tokens, $batch) calls it. Public here:
+``WebApi`` (``handle``, ``transaction``, ``reset``, ``seed``, ``rows``, ``expire_delta_tokens``, ``faults``),
+``DataFaults`` and ``Poison`` (the switches), ``APPLICATION_ID`` is in ``seed.identities``.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow_provider_dynamics.emulator.address import Segment, split_path
+from airflow_provider_dynamics.emulator.bulk import NAMES as BULK_NAMES
+from airflow_provider_dynamics.emulator.bulk import Bulk
+from airflow_provider_dynamics.emulator.call import Call, Prefer, make_call, no_content, parse_prefer, reply
+from airflow_provider_dynamics.emulator.callers import Callers
+from airflow_provider_dynamics.emulator.changes import Changes, is_tracking
+from airflow_provider_dynamics.emulator.functions import Functions
+from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Request, Response
+from airflow_provider_dynamics.emulator.metadata import ROOTS, metadata, service_document
+from airflow_provider_dynamics.emulator.query import Reader, no_segment, related, whole_table
+from airflow_provider_dynamics.emulator.rows import Place, Rows, method_not_allowed
+from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Table
+from airflow_provider_dynamics.emulator.seed import fill
+from airflow_provider_dynamics.emulator.store import Store
+from airflow_provider_dynamics.emulator.switches import DataFaults, Poison
+from airflow_provider_dynamics.emulator.writer import Writer
+
+__all__ = ["DataFaults", "Poison", "WebApi"]
+
+_log = logging.getLogger(__name__)
+_PATH = re.compile(r"(?P<root>(?:/[^/]+)?/api/data/v9\.[012])(?:/(?P<resource>.*))?", re.DOTALL)
+_BOUND = "Microsoft.Dynamics.CRM."
+_PLUGIN = "0x80040265"
+
+
+def _refusal(fault: Fault, prefer: Prefer) -> Response:
+    """The error body; with annotations asked for, the details Dataverse adds.
+
+    https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors
+    """
+    error = {"code": fault.code, "message": fault.message}
+    number = fault.code.removeprefix("0x")
+    details = {
+        "ErrorDetails.OperationStatus": "0" if fault.code == _PLUGIN else None,
+        "ErrorDetails.SubErrorCode": "-2146233088" if fault.code == _PLUGIN else None,
+        "HelpLink": "http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a"
+        f"{number}&client=platform",
+        "TraceText": "",
+        "InnerError.Message": fault.message,
+    }
+    for name, value in details.items():
+        if value is not None and prefer.wants(f"Microsoft.PowerApps.CDS.{name}"):
+            error[f"@Microsoft.PowerApps.CDS.{name}"] = value
+    return reply(fault.status, {"error": error})
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class WebApi:
+    """Everything under /api/data/v9.{0,1,2}/ except $batch. Safe to call from several threads at once.
+
+    ``seed`` is "sample", or "empty" (or None) for the platform's own rows only; ``rows`` grows tables to a
+    total number of rows. ``now`` is the clock of the service.
+    """
+
+    def __init__(
+        self,
+        seed: str | None = "sample",
+        rows: Mapping[str, int] | None = None,
+        *,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self.faults = DataFaults()
+        self._now = now
+        self._store = Store()
+        self._reader = Reader(self._store, self.faults)
+        self._writer = Writer(self._store, self.faults)
+        self._rows = Rows(self._store, self._writer, self._reader)
+        self._bulk = Bulk(self._store, self._writer)
+        self._changes = Changes(self._store, self.faults)
+        self._functions = Functions(self._store)
+        self._callers = Callers(self._store)
+        self._seeded: tuple[str | None, Mapping[str, int]] = (seed, dict(rows or {}))
+        self._fill()
+
+    # -- requests -----------------------------------------------------------------------------------
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request; a refusal is a response too."""
+        try:
+            return self._answer(request)
+        except Fault as fault:
+            return _refusal(fault, parse_prefer(request.headers.get("prefer", "")))
+        except Exception:  # noqa: BLE001 - the service never breaks off either: it says 0x80040216
+            _log.exception("The emulator failed on %s %s", request.method, request.path)
+            return _refusal(Fault(500, "0x80040216", "An unexpected error occurred."), Prefer())
+
+    def _answer(self, request: Request) -> Response:
+        match = _PATH.fullmatch(request.path)
+        if match is None:
+            raise Fault(404, "0x8006088a", f"Resource not found for the segment '{request.path}'.")
+        root = request.origin + match["root"]
+        call = make_call(
+            request, root, match["resource"] or "", self._now(), self._callers.of(request.headers)
+        )
+        segments = split_path(call.resource)
+        if not segments:
+            return service_document(call)
+        if segments[0].name in {"$metadata", "$batch"}:
+            raise NotEmulated(segments[0].name)
+        if segments[0].name in ROOTS:
+            return metadata(call, segments)
+        table = BY_SET.get(segments[0].name)
+        if table is None:
+            return self._unbound(call, segments)
+        if segments[0].inside is None:
+            return self._on_set(call, table, segments[1:])
+        with self._store.lock if call.method == "GET" else self._store.transaction():
+            return self._on_row(call, self._rows.place(call, table, segments[0]), segments[1:])
+
+    def _unbound(self, call: Call, segments: Sequence[Segment]) -> Response:
+        first = segments[0]
+        if first.name in self._functions.names and len(segments) == 1:
+            if call.method not in {"GET", "HEAD"}:
+                raise method_not_allowed(call.method)
+            return self._functions.run(call, first)
+        # Functions and actions start with a capital, entity sets never do.
+        if first.name[:1].isupper():
+            raise NotEmulated(f"the function or action {first.name}")
+        raise no_segment(first.name)
+
+    def _on_set(self, call: Call, table: Table, rest: Sequence[Segment]) -> Response:
+        if rest and rest[0].name.startswith(_BOUND):
+            return self._bound(call, table, rest[0].name.removeprefix(_BOUND))
+        if call.method == "POST" and not rest:
+            return self._rows.create(call, table)
+        if call.method != "GET":
+            raise method_not_allowed(call.method)
+        if not rest:
+            return (
+                self._changes.read(call, table)
+                if is_tracking(call)
+                else self._reader.collection(call, whole_table(table))
+            )
+        if rest[0].name == "$count" and len(rest) == 1:
+            if "$deltatoken" in call.options:
+                return self._changes.count(call, table)
+            return self._reader.count(call, whole_table(table))
+        raise no_segment(rest[0].name)
+
+    def _bound(self, call: Call, table: Table, name: str) -> Response:
+        if name not in BULK_NAMES:
+            raise NotEmulated(f"the function or action {_BOUND}{name}")
+        if call.method != "POST":
+            raise method_not_allowed(call.method)
+        return self._bulk.run(call, table, name)
+
+    def _on_row(self, call: Call, place: Place, rest: Sequence[Segment]) -> Response:
+        if not rest:
+            return self._whole_row(call, place)
+        if rest[0].name.startswith(_BOUND):
+            raise NotEmulated(f"the function or action {rest[0].name}")
+        if len(rest) == 2 and rest[1].name == "$ref" and call.method != "GET":
+            return self._rows.reference(call, place, rest[0])
+        if call.method == "GET":
+            return self._below(call, place, rest)
+        if len(rest) == 1 and call.method == "PUT":
+            return self._rows.put_property(call, place, rest[0].name)
+        if len(rest) == 1 and call.method == "DELETE":
+            return self._rows.delete_property(call, place, rest[0].name)
+        raise NotEmulated(f"{call.method} below a row")
+
+    def _whole_row(self, call: Call, place: Place) -> Response:
+        if call.method == "GET":
+            return self._reader.row(call, place.table, place.existing())
+        if call.method == "PATCH":
+            return self._rows.patch(call, place)
+        if call.method == "DELETE":
+            return self._rows.delete(call, place)
+        raise method_not_allowed(call.method)
+
+    def _below(self, call: Call, place: Place, rest: Sequence[Segment]) -> Response:
+        name, last = rest[0].name, rest[-1].name if len(rest) > 1 else ""
+        row_id = place.existing()
+        if name in place.table.by_wire:
+            if last not in {"", "$value"}:
+                raise no_segment(last)
+            return self._reader.value(call, place.table, row_id, name, raw=last == "$value")
+        navigation = self._reader.follow(place.table, name)
+        if navigation.is_collection:
+            source = related(place.table, row_id, navigation)
+            answers = {
+                "": self._reader.collection,
+                "$count": self._reader.count,
+                "$ref": self._reader.references,
+            }
+            if last not in answers or len(rest) > 2:
+                raise NotEmulated(f"the path below {name}")
+            return answers[last](call, source)
+        found = self._reader.pointer(place.table, row_id, navigation)
+        if found is None:
+            return no_content()
+        table, key = found
+        if last == "$ref":
+            link = {
+                "@odata.context": call.context("$ref"),
+                "@odata.id": f"{call.root}/{table.set_name}({key})",
+            }
+            return reply(200, link)
+        return self._on_row(call, Place(table, key, {}, key), rest[1:])
+
+    # -- control ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All ``handle`` calls of this thread inside commit together; an exception rolls them all back.
+
+        ``handle`` answers refusals instead of raising: raise yourself when a response is an error.
+        """
+        with self._store.transaction():
+            yield
+
+    def reset(self) -> None:
+        """Back to the rows given at construction or by the last ``seed``; the switches are left alone."""
+        self._fill()
+
+    def seed(self, name: str | None, rows: Mapping[str, int] | None = None) -> None:
+        """Throw everything away and fill the tables anew; raises ValueError on an unknown seed or table."""
+        self._seeded = (name, dict(rows or {}))
+        self._fill()
+
+    def _fill(self) -> None:
+        name, rows = self._seeded
+        with self._store.transaction():
+            self._store.clear()
+            fill(self._store, name, rows)
+        self._writer.forget()
+        self._changes.forget()
+        self._callers.forget()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Every row of a table (by logical name), as the Web API shows it, without annotations.
+
+        Raises KeyError when there is no such table.
+        """
+        return self._reader.dump(TABLES[table])
+
+    def expire_delta_tokens(self) -> None:
+        """Every delta token handed out so far is answered 0x80044352 from now on."""
+        self._changes.expire()

@@ -1,0 +1,263 @@
+"""Creating, changing and deleting rows: defaults, keys, versions, and what a deletion does to others."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import count
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from airflow_provider_dynamics.emulator.address import json_like, row_key
+from airflow_provider_dynamics.emulator.body import Body, BodyReader, point, target_of
+from airflow_provider_dynamics.emulator.call import Call
+from airflow_provider_dynamics.emulator.derive import Derivation, own
+from airflow_provider_dynamics.emulator.keys import KeyFinder
+from airflow_provider_dynamics.emulator.literals import utc_text
+from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
+from airflow_provider_dynamics.emulator.query import missing_row
+from airflow_provider_dynamics.emulator.render import RowRenderer
+from airflow_provider_dynamics.emulator.schema import TABLES, Table, collections_of
+from airflow_provider_dynamics.emulator.store import DELETED, JSON_COLUMN, SQL, Store, storage_names
+from airflow_provider_dynamics.emulator.switches import DataFaults
+
+_DERIVED_FROM = frozenset({"transactioncurrency", "systemuser", "team", "businessunit", "organization"})
+_encode = msgspec.json.encode
+
+
+@dataclass(frozen=True)
+class _Blank:
+    """A new row of a table before anything is set, stored and shown."""
+
+    stored: Mapping[str, Any]
+    shown: dict[str, Any]
+    renderer: RowRenderer
+
+
+class Writer:
+    """Writes rows inside the caller's transaction; every method raises ``Fault`` in the service's words."""
+
+    def __init__(self, store: Store, faults: DataFaults) -> None:
+        self._store = store
+        self._faults = faults
+        self.keys = KeyFinder(store)
+        self._derivation = Derivation(store)
+        self._bodies = BodyReader(self._find)
+        self._blanks: dict[str, _Blank] = {}
+        self._numbers = count(0x40000001)
+        self._suffix = f"{secrets.token_hex(2)}-f011-{secrets.token_hex(2)}-000d3a{secrets.token_hex(3)}"
+
+    def _next_id(self) -> str:
+        # Sequential, as SQL Server makes them: rows created later sort later.
+        return f"{next(self._numbers).to_bytes(4, 'little').hex()}-{self._suffix}"
+
+    def forget(self) -> None:
+        """The store was emptied or filled behind this writer's back."""
+        self._derivation.forget()
+
+    def _find(self, table: Table, inside: str) -> str:
+        key = row_key(inside, {})
+        if isinstance(key, dict):
+            return self.keys.find(table, {name: json_like(value) for name, value in key.items()})
+        if not self._store.exists(table, key):
+            raise missing_row(table, key)
+        return key
+
+    def _blank(self, table: Table) -> _Blank:
+        if table.name not in self._blanks:
+            stored: dict[str, Any] = dict.fromkeys(storage_names(table))
+            for column in table.columns:
+                if column.default is not None:
+                    stored[column.name] = (
+                        int(column.default) if isinstance(column.default, bool) else column.default
+                    )
+            renderer = RowRenderer(table)
+            stored["versionnumber"] = 0
+            self._blanks[table.name] = _Blank(stored, renderer.plain(stored), renderer)
+        return self._blanks[table.name]
+
+    # -- create -------------------------------------------------------------------------------------
+
+    def create(
+        self, call: Call, table: Table, body: Mapping[str, Any], fixed: Mapping[str, Any] | None = None
+    ) -> str:
+        """One new row; ``fixed`` are stored values that come from the URL and give way to the body. Returns its id."""
+        return self.create_all(call, table, [body], fixed)[0]
+
+    def create_all(
+        self,
+        call: Call,
+        table: Table,
+        bodies: Iterable[Mapping[str, Any]],
+        fixed: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """New rows in order, all or none. Returns their ids in order."""
+        if not table.writable:
+            raise NotEmulated(f"writing to {table.name}")
+        rows, later = [], []
+        for body in bodies:
+            read = self._bodies.read(table, body, creating=True)
+            for navigation, nested in read.before:
+                made = self.create(call, target_of(navigation), nested)
+                point(read.values, navigation.column, target_of(navigation), made)
+            row = self._new_row(call, table, {**(fixed or {}), **read.values})
+            rows.append(row)
+            if read.after:
+                later.append((row[table.primary_id], read))
+        self._insert(table, rows)
+        for row_id, read in later:
+            self._create_related(call, table, row_id, read)
+        return [row[table.primary_id] for row in rows]
+
+    def _create_related(self, call: Call, table: Table, row_id: str, read: Body) -> None:
+        for navigation, bodies in read.after:
+            fixed: dict[str, Any] = {}
+            point(fixed, navigation.column, table, row_id)
+            self.create_all(call, TABLES[navigation.table or ""], bodies, fixed)
+
+    def _new_row(self, call: Call, table: Table, values: dict[str, Any]) -> dict[str, Any]:
+        blank = self._blank(table)
+        given = values.get(table.primary_id)
+        row = {**blank.stored, **values, table.primary_id: given or self._next_id()}
+        if given:
+            self._store.run(
+                sa.delete(DELETED).where(DELETED.c.row_id == given, DELETED.c.table_name == table.name)
+            )
+        stamps = self._stamps(call, table, row)
+        row.update(stamps)
+        own(row, table, call.caller.user_id)
+        changed = (
+            {**values, **stamps, "ownerid": row.get("ownerid")} if "ownerid" in row else {**values, **stamps}
+        )
+        derived = self._derivation.complete(table, row, changed)
+        _check_customer(table, row)
+        names = (*changed, *derived, table.primary_id)
+        shown = blank.renderer.change(blank.shown, {name: row[name] for name in names})
+        self._refuse_poison(table, shown)
+        row[JSON_COLUMN] = _encode(shown)
+        return row
+
+    def _stamps(self, call: Call, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+        stamps: dict[str, Any] = {"versionnumber": self._store.next_version()}
+        if table.has("createdon"):
+            now = utc_text(call.now)
+            stamps |= {"createdon": row.get("overriddencreatedon") or now, "modifiedon": now}
+            if row.get("overriddencreatedon"):
+                stamps["overriddencreatedon"] = now
+            stamps |= dict.fromkeys(("createdby", "modifiedby"), call.caller.user_id)
+            stamps |= dict.fromkeys(("createdonbehalfby", "modifiedonbehalfby"), call.caller.on_behalf_of)
+        if table.has("ticketnumber") and not row.get("ticketnumber"):
+            stamps["ticketnumber"] = f"CAS-{stamps['versionnumber'] % 100_000:05d}-EMULATR"
+        return stamps
+
+    def _insert(self, table: Table, rows: list[dict[str, Any]]) -> None:
+        names = storage_names(table)
+        try:
+            self._store.insert(table, map(itemgetter(*names), rows))
+        except sqlite3.IntegrityError as error:
+            raise self.keys.duplicate(table, error) from error
+        if table.name in _DERIVED_FROM:
+            self._derivation.forget()
+
+    def _refuse_poison(self, table: Table, shown: Mapping[str, Any]) -> None:
+        for poison in self._faults.poison:
+            if poison.table == table.name and _is(shown.get(poison.column), poison.value):
+                raise Fault(poison.status, poison.code, poison.message)
+
+    # -- update -------------------------------------------------------------------------------------
+
+    def update(self, call: Call, table: Table, row_id: str, body: Mapping[str, Any]) -> None:
+        """Change the columns a body names; raises 404 when the row does not exist."""
+        row = self._existing(table, row_id)
+        self.change(call, table, row, self._bodies.read(table, body, creating=False).values)
+
+    def _existing(self, table: Table, row_id: str) -> dict[str, Any]:
+        if not table.writable:
+            raise NotEmulated(f"writing to {table.name}")
+        row = self._store.row(table, row_id)
+        if row is None:
+            raise missing_row(table, row_id)
+        return row
+
+    def change(self, call: Call, table: Table, row: dict[str, Any], values: dict[str, Any]) -> None:
+        """Change stored values of a row that was read before."""
+        values.pop(table.primary_id, None)
+        row.update(values)
+        row["versionnumber"] = self._store.next_version()
+        if table.has("modifiedon"):
+            row["modifiedon"] = utc_text(call.now)
+            row["modifiedby"], row["modifiedonbehalfby"] = call.caller.user_id, call.caller.on_behalf_of
+        self._derivation.complete(table, row, values)
+        shown = self._blank(table).renderer.plain(row)
+        self._refuse_poison(table, shown)
+        row[JSON_COLUMN] = _encode(shown)
+        try:
+            self._store.update(table, row)
+        except sqlite3.IntegrityError as error:
+            raise self.keys.duplicate(table, error) from error
+        if table.name in _DERIVED_FROM:
+            self._derivation.forget()
+
+    def bind(self, call: Call, table: Table, row_id: str, name: str, link: str | None) -> None:
+        """Point one lookup of a row at another row, or at none (``$ref``)."""
+        row = self._existing(table, row_id)
+        values: dict[str, Any] = {}
+        self._bodies.bind(table, table.navigations[name], link, values)
+        self.change(call, table, row, values)
+
+    # -- delete -------------------------------------------------------------------------------------
+
+    def delete(self, call: Call, table: Table, row_id: str) -> None:
+        """Delete a row; lookups to it are emptied, or their rows deleted too, as the relationship says."""
+        self._existing(table, row_id)
+        for navigation in collections_of(table.name).values():
+            if navigation.column.create or navigation.column.update:
+                self._release(call, table, row_id, TABLES[navigation.table or ""], navigation.column.name)
+        sql = SQL[table.name]
+        self._store.run(sa.delete(sql).where(sql.c[table.primary_id] == row_id))
+        self._store.run(
+            sa.insert(DELETED).values(
+                version=self._store.next_version(), table_name=table.name, row_id=row_id
+            )
+        )
+
+    def _release(self, call: Call, table: Table, row_id: str, other: Table, name: str) -> None:
+        column, sql = other.by_name[name], SQL[other.name]
+        target = next(target for target in column.targets if target.table == table.name)
+        condition = sql.c[name] == row_id
+        if column.is_polymorphic:
+            condition &= sql.c[column.type_column] == table.name
+        ids = [found for (found,) in self._store.fetch(sa.select(sql.c[other.primary_id]).where(condition))]
+        if ids and (target.on_delete == "Restrict" or name == "ownerid"):
+            raise Fault(
+                405,
+                "0x80040227",
+                "The object cannot be deleted because it is associated with another object.",
+            )
+        for other_id in ids:
+            if target.on_delete == "Cascade":
+                self.delete(call, other, other_id)
+            else:
+                values: dict[str, Any] = {}
+                point(values, column, None, None)
+                self.change(call, other, self._existing(other, other_id), values)
+
+
+def _is(shown: Any, value: Any) -> bool:
+    if isinstance(shown, msgspec.Raw):
+        return Decimal(bytes(shown).decode()) == Decimal(str(value))
+    return bool(shown == value) and shown is not None
+
+
+def _check_customer(table: Table, row: Mapping[str, Any]) -> None:
+    column = table.by_name.get("customerid")
+    if column is not None and column.required == "SystemRequired" and row["customerid"] is None:
+        if table.name == "incident":
+            raise Fault(400, "0x80040203", "You should specify a parent contact or account.")
+        raise Fault(400, "0x80040203", f"The customer of a new {table.name} is required.")

@@ -1,0 +1,342 @@
+"""Every exchange Microsoft's documentation prints, replayed through the emulator.
+
+The exchanges are data in `tests/cases`, what they need is in `documented`; here are the replay, what is asserted of an
+answer, and the list of what is not emulated yet.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from airflow_provider_dynamics.emulator import Emulator
+from tests.emulator.documented import (
+    CASES,
+    CONTEXT_NOT_ASSERTED,
+    FROM_RESPONSE,
+    HEADER_VALUES_ASSERTED,
+    HEADERS_NOT_ASSERTED,
+    MADE_BY_SERVICE,
+    MAY_BE_ADDED,
+    ORIGIN_IN_DOC,
+    OWN_IDS,
+    PRINTED_WRONG,
+    RENAMED,
+    REQUESTS,
+    ROWS,
+    STATUS,
+    WRITERS,
+)
+
+# What the emulator cannot do yet, and why. Strict: a case that starts to pass must leave the list.
+EXPECTED_TO_FAIL = {
+    "background-operation-poll-status-monitor": "background operations are not emulated",
+    "background-operation-cancel-patch": "background operations are not emulated",
+    "elastic-create-session-token": "elastic tables are not emulated",
+    "choices-fetchxml-not-contain-values": "FetchXML is not emulated; the page encodes it twice besides",
+    "function-initializefrom": "the function InitializeFrom is not emulated",
+    "gds-instances-select": "the Global Discovery Service is not emulated",
+    "gds-by-unique-name-request": "the Global Discovery Service is not emulated",
+    "error-plugin-with-annotations-400": "annotations on errors are not emulated",
+    "duplicate-on-create-500-older-doc": "on-premises paths and duplicate detection are not emulated",
+    "fetchxml-page-1": "FetchXML is not emulated",
+    "fetchxml-page-2-with-cookie": "FetchXML is not emulated",
+    "fetchxml-null-properties-omitted": "FetchXML is not emulated",
+    "user-query-request": "user queries are not emulated",
+    "saved-query-on-related-collection-request": "saved queries are not emulated",
+    "file-column-retrieve": "file columns are not emulated",
+    "file-chunked-start": "file columns are not emulated",
+    "file-download-single": "file columns are not emulated",
+    "file-too-large-error": "file columns are not emulated",
+    "function-inline-params-request": "the function GetTimeZoneCodeByLocalizedName is not emulated",
+    "function-odata-id-reference-request": "the function RetrievePrincipalAccess is not emulated",
+    "action-unbound-winopportunity": "the action WinOpportunity is not emulated",
+    "action-bound-addtoqueue": "queues and the action AddToQueue are not emulated",
+    "action-merge": "the action Merge is not emulated",
+    "optionset-insert-option": "changing metadata is not emulated",
+    "optionset-delete-option": "changing metadata is not emulated",
+    "column-create-picklist-global": "changing metadata is not emulated",
+    "query-count-with-totalrecordcount-annotations": "the next link keeps $count=true, the page's does not",
+    "apply-groupby-count": "$apply is not emulated",
+    "apply-aggregate-sum": "$apply is not emulated",
+    "apply-groupby-average": "$apply is not emulated",
+    "apply-filter-groupby": "$apply is not emulated",
+    "apply-groupby-three-columns-nulls-omitted": "$apply is not emulated",
+}
+MOST_EXPECTED_TO_FAIL = 32  # may only be lowered
+
+
+@pytest.fixture(scope="module")
+def empty_emulator():
+    with Emulator(seed=None) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def empty_wire(empty_emulator, wire_to):
+    empty_emulator.reset()
+    return wire_to(empty_emulator)
+
+
+class Replay:
+    """One case against one emulator."""
+
+    def __init__(self, case, wire):
+        self.case = case
+        self.id = case["id"]
+        self.wire = wire
+
+    def here(self, text):
+        """Return documented text with this emulator's address and tables in it."""
+        for theirs, ours in RENAMED.get(self.id, {}).items():
+            text = text.replace(theirs, ours)
+        return ORIGIN_IN_DOC.sub(self.wire.emulator.url, text)
+
+    def prepare(self):
+        """Write the rows that are there before the request."""
+        headers = {}
+        if self.id in WRITERS:
+            self.write(*WRITERS[self.id])
+            headers["MSCRMCallerID"] = WRITERS[self.id][1]["systemuserid"]
+        if self.id in FROM_RESPONSE:
+            for row in self.case["response"]["body"]["value"]:
+                self.write(FROM_RESPONSE[self.id], plain(row))
+        for entity_set, row in ROWS.get(self.id, []):
+            self.write(entity_set, row, headers)
+
+    def write(self, entity_set, row, headers=None):
+        made = self.wire("POST", f"/api/data/v9.2/{entity_set}", json=row, headers=headers or {})
+        assert made.status_code == 204, made.text
+
+    def send(self):
+        printed = {**(self.case["request"] or {"method": "GET", "headers": {}}), **REQUESTS.get(self.id, {})}
+        path = self.here(re.sub("^https://[^/]+", "", printed["path"]))
+        headers = {
+            name: ", ".join(value) if isinstance(value, list) else value
+            for name, value in printed["headers"].items()
+            if name.lower() not in ("content-length", "host", "authorization")
+        }
+        if self.id == "conditional-get-304":
+            headers["If-None-Match"] = self.wire("GET", path).json()["@odata.etag"]
+        if self.id == "delta-count-request":
+            path = f"{path.partition('?')[0]}?{self.delta_token()}"
+        return self.wire(printed["method"], path, headers=headers, data=self.body(printed, headers))
+
+    def delta_token(self):
+        """Get a token of our own: the documented one belongs to another environment and another year."""
+        page = self.wire.get("/accounts?$select=name", headers={"Prefer": "odata.track-changes"}).json()
+        return page["@odata.deltaLink"].partition("&")[2]
+
+    def body(self, printed, headers):
+        text = printed.get("body_text") or printed.get("body")
+        if text is None:
+            return None
+        if text.startswith("--"):
+            text = text.replace("\n", "\r\n")
+            boundary = text[2 : text.index("\r\n")]
+            headers.setdefault("Content-Type", f"multipart/mixed; boundary={boundary}")
+        return self.here(text).encode()
+
+    def assert_headers(self, printed, response):
+        sent = [(name.lower(), value) for name, value in response.raw.headers.items()]
+        for name, expected in printed.items():
+            got = [value for sent_name, value in sent if sent_name == name.lower()]
+            if name.lower() in HEADERS_NOT_ASSERTED:
+                continue
+            assert got, f"no header {name}"
+            if name.lower() in HEADER_VALUES_ASSERTED:
+                assert all(self.here(value) in ", ".join(got) for value in listed(expected)), (name, got)
+            elif isinstance(expected, list):
+                assert len(got) >= len(expected), name
+
+    def assert_body(self, expected, response):
+        if expected is None:
+            assert response.content == b""
+        elif self.id in SPECIAL:
+            SPECIAL[self.id](expected, response)
+        elif isinstance(expected, str):
+            assert outline(response.text) == outline(expected)
+        else:
+            self.assert_json(expected, response.json())
+
+    def assert_json(self, expected, got):
+        text = json.dumps(expected).replace(*PRINTED_WRONG.get(self.id, ("", "")))
+        here = json.loads(self.here(text))
+        if self.id in CONTEXT_NOT_ASSERTED:
+            here["@odata.context"] = got["@odata.context"]
+        assert_same(here, got, OWN_IDS.get(self.id, set()))
+
+
+def plain(row):
+    """Return the writable part of a documented row."""
+    kept = {name: value for name, value in row.items() if "@" not in name and value is not None}
+    if "fullname" in kept:
+        kept["firstname"], _, kept["lastname"] = kept.pop("fullname").partition(" ")
+    return kept
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def assert_same(expected, got, own, where="body"):
+    """Members, their order where it matters, and every value but those the service makes up."""
+    if isinstance(expected, dict):
+        assert set(expected) - set(got) <= {"@odata.etag"}, f"{where}: missing"
+        assert set(got) - set(expected) <= MAY_BE_ADDED, f"{where}: added"
+        assert_annotations_come_first(list(got), where)
+        for name in expected.keys() & got.keys():
+            assert_same_member(name, expected[name], got[name], own, f"{where}.{name}")
+    elif isinstance(expected, list):
+        assert len(got) == len(expected), where
+        for number, (left, right) in enumerate(zip(expected, got, strict=True)):
+            assert_same(left, right, own, f"{where}[{number}]")
+    else:
+        assert got == expected, where
+
+
+def assert_same_member(name, expected, got, own, where):
+    if name.endswith(("@odata.nextLink", "@odata.deltaLink")):
+        assert without_token(got) == without_token(expected), where
+    elif (name, expected) == ("code", ""):  # older pages show no code; the service has one
+        assert got, where
+    elif name in MADE_BY_SERVICE or name in own:
+        assert type(got) is type(expected), where
+        assert not isinstance(got, dict) or set(expected) - set(got) <= {"@odata.etag"}, where
+    else:
+        assert_same(expected, got, own, where)
+
+
+def assert_annotations_come_first(names, where):
+    for name in names:
+        annotated = name.partition("@")[0]
+        if annotated in names and not name.endswith("@odata.nextLink"):
+            assert names.index(name) <= names.index(annotated), f"{where}: {name} after its member"
+
+
+def without_token(link):
+    return re.split(r"\$(?:skiptoken|deltatoken)=", unquote(link))[0]
+
+
+def outline(text):
+    """Return a set for each part of a multipart answer: its status line and headers, without made-up ids."""
+    parts = re.split(r"^--(?:batch|changeset)response_\S+\s*$", text, flags=re.MULTILINE)
+    return [set(filter(None, map(outline_of_line, part.splitlines()))) for part in parts]
+
+
+def outline_of_line(line):
+    if re.match(r"(Location|OData-EntityId|REQ_ID)\s*:", line):
+        return line.partition(":")[0]
+    return line.strip() if re.match(r"HTTP/1.1|Content-|OData-Version", line) else None
+
+
+def assert_message(expected, response):
+    assert response.json()["error"]["message"] == expected
+
+
+def assert_service_document(_, response):
+    body = response.json()
+    assert body["@odata.context"].endswith("/api/data/v9.2/$metadata")
+    assert {"name": "accounts", "kind": "EntitySet", "url": "accounts"} in body["value"]
+
+
+def assert_who_am_i(expected, response):
+    """The page prints the headers that came below the fold as part of the body."""
+    head, _, body = expected.partition("\n\n")
+    sent = {name.lower() for name in response.headers}
+    for line in head.splitlines():
+        assert line.partition(":")[0].lower() in sent
+    assert re.fullmatch(r"[\d,]+\.\d\d", response.headers["x-ms-ratelimit-time-remaining-xrm-requests"])
+    assert set(json.loads(body)) == set(response.json())
+
+
+def assert_count(expected, response):
+    assert response.content == b"\xef\xbb\xbf" + str(expected).strip("\ufeff").encode()
+
+
+def assert_one_definition(expected, response):
+    """The page shows an array; the service answers a request by key with one object."""
+    body, (printed,) = response.json(), expected["value"]
+    columns = "DisplayName,IsKnowledgeManagementEnabled,EntitySetName"
+    assert body["@odata.context"].endswith(f"#EntityDefinitions({columns})/$entity")
+    assert set(body) - {"@odata.context"} == set(printed)
+    assert body["EntitySetName"] == printed["EntitySetName"]
+    assert_label(body["DisplayName"], "Account")
+
+
+def assert_label(label, text):
+    assert set(label) == {"LocalizedLabels", "UserLocalizedLabel"}
+    members = {"Label", "LanguageCode", "IsManaged", "MetadataId", "HasChanged"}
+    assert set(label["UserLocalizedLabel"]) == members
+    assert label["UserLocalizedLabel"]["Label"] == text
+
+
+def assert_picklist(_, response):
+    body = response.json()
+    assert body["LogicalName"] == "preferredappointmentdaycode"
+    assert {"@odata.context", "MetadataId", "OptionSet", "OptionSet@odata.context"} <= set(body)
+    option = body["OptionSet"]["Options"][0]
+    assert option["Value"] == 0
+    assert_label(option["Label"], "Sunday")
+    assert {"Value", "Label", "Description", "Color", "IsManaged", "MetadataId", "HasChanged"} <= set(option)
+
+
+SPECIAL = {
+    "batch-content-id-before-declared-400": assert_message,
+    "service-document": assert_service_document,
+    "whoami-full-response-headers": assert_who_am_i,
+    "query-count-segment": assert_count,
+    "retrieve-collection-count-with-bom": assert_count,
+    "meta-entitydefinition-select": assert_one_definition,
+    "meta-attribute-picklist-optionset": assert_picklist,
+}
+
+
+def marked(case_id):
+    reason = EXPECTED_TO_FAIL.get(case_id)
+    marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+    return pytest.param(case_id, id=case_id, marks=marks)
+
+
+@pytest.mark.parametrize("case_id", [marked(case_id) for case_id in CASES])
+def test_the_emulator_answers_as_documented(case_id, empty_wire):
+    replay = Replay(CASES[case_id], empty_wire)
+    replay.prepare()
+    response = replay.send()
+    documented = CASES[case_id]["response"]
+    if documented is None:
+        assert 200 <= response.status_code < 300, response.text
+        return
+    status = documented["status"] or STATUS.get(case_id, 200)
+    assert response.status_code == status, response.text
+    replay.assert_headers(documented["headers"], response)
+    replay.assert_body(documented.get("body"), response)
+
+
+def test_every_expected_failure_is_a_case_and_the_list_only_shrinks():
+    assert set(EXPECTED_TO_FAIL) <= set(CASES)
+    assert len(EXPECTED_TO_FAIL) <= MOST_EXPECTED_TO_FAIL
+
+
+def test_every_set_up_belongs_to_a_case():
+    used: list[dict[str, Any]] = [
+        ROWS,
+        RENAMED,
+        FROM_RESPONSE,
+        WRITERS,
+        REQUESTS,
+        STATUS,
+        PRINTED_WRONG,
+        OWN_IDS,
+        SPECIAL,
+    ]
+    assert set().union(*used, CONTEXT_NOT_ASSERTED) <= set(CASES)
+
+
+def test_every_case_names_its_page():
+    assert len(CASES) == 86
+    assert all(case["doc"].endswith(".md") for case in CASES.values())

@@ -1,0 +1,103 @@
+"""`python -m airflow_provider_dynamics.emulator`, as its own process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import requests
+
+READY = re.compile(
+    r"^ready (?P<url>https://127\.0\.0\.1:\d+) ca=(?P<ca>\S+) tenant=(?P<tenant>[0-9a-f-]{36}) "
+    r"client_id=(?P<client_id>[0-9a-f-]{36}) client_secret=(?P<client_secret>\S+)$"
+)
+
+
+@pytest.fixture
+def command(tmp_path):
+    running = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "airflow_provider_dynamics.emulator", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def token(ready):
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": ready["client_id"],
+        "client_secret": ready["client_secret"],
+        "scope": f"{ready['url']}/.default",
+    }
+    url = f"{ready['url']}/{ready['tenant']}/oauth2/v2.0/token"
+    return requests.post(url, data=form, verify=ready["ca"], timeout=20).json()["access_token"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_it_says_one_line_serves_and_stops_cleanly_on_a_signal(command, tmp_path, number):
+    process = command("--port", "0", "--seed", "sample", "--rows", "account=60")
+    ready = READY.match(process.stdout.readline())
+    assert ready
+    headers = {"Authorization": f"Bearer {token(ready)}"}
+    url = f"{ready['url']}/api/data/v9.2/accounts/$count"
+    count = requests.get(url, headers=headers, verify=ready["ca"], timeout=20)
+    assert int(count.content.decode("utf-8-sig")) >= 60
+    process.send_signal(number)
+    rest, errors = process.communicate(timeout=20)
+    assert (process.returncode, rest, errors) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_certificates_stay_in_the_folder_that_is_named(command, tmp_path):
+    folder = tmp_path / "certificates"
+    process = command("--port", "0", "--seed", "none", "--cert-dir", str(folder))
+    ready = READY.match(process.stdout.readline())
+    assert ready
+    assert ready["ca"] == str(folder / "ca.pem")
+    process.terminate()
+    process.communicate(timeout=20)
+    assert (folder / "ca.pem").exists()
+
+
+def test_a_port_in_use_is_one_sentence_and_exit_status_1(command):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        out, errors = command("--port", str(port)).communicate(timeout=20)
+    assert out == ""
+    assert errors.count("\n") == 1
+    assert f"cannot listen on port {port}" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["--rows", "account"], "is not TABLE=COUNT", id="rows without a count"),
+        pytest.param(["--port", "0", "--seed", "nonsense"], "nonsense", id="an unknown seed"),
+        pytest.param(["--port", "0", "--rows", "nonsense=3"], "nonsense", id="an unknown table"),
+    ],
+)
+def test_a_wrong_argument_is_named(command, arguments, words):
+    process = command(*arguments)
+    out, errors = process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert out == ""
+    assert words in errors
+    assert "Traceback" not in errors
