@@ -1,0 +1,312 @@
+"""What a table is made of: read from the environment's metadata when first asked for, kept for the client's life.
+
+Entity sets and navigation properties follow no rule that could be guessed, so both are always looked up.
+https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query-metadata-web-api
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.pages import decoded
+from airflow_provider_dynamics.dataverse.transport import Request, Sender
+
+__all__ = ["LOOKUPS", "Column", "Key", "Table", "Tables"]
+
+LOOKUPS = frozenset({"Lookup", "Customer", "Owner"})
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; `type` is Dataverse's AttributeType ("String", "Money", "Lookup", "MultiSelectPicklist", …).
+
+    `wire_name` is what rows call it (`_primarycontactid_value` for a lookup). `navigation` gives, for each table a lookup may point
+    to, the name to bind it by. `precision`, `max_length` and `date_behavior` are None where they do not apply.
+    """
+
+    name: str
+    type: str
+    wire_name: str
+    valid_for_create: bool = True
+    valid_for_update: bool = True
+    valid_for_read: bool = True
+    precision: int | None = None
+    max_length: int | None = None
+    date_behavior: str | None = None
+    targets: tuple[str, ...] = ()
+    navigation: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An alternate key; only one whose `status` is "Active" can be used."""
+
+    name: str
+    columns: tuple[str, ...]
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table by its logical name, with all columns the Web API knows."""
+
+    logical_name: str
+    entity_set: str
+    primary_id: str
+    primary_name: str | None
+    columns: Mapping[str, Column] = field(repr=False)
+    keys: tuple[Key, ...] = ()
+    change_tracking: bool = False
+    elastic: bool = False
+
+    def column(self, name: str) -> Column:
+        """Return the column by its logical or its wire name; raises UnknownColumn naming the nearest."""
+        found = self.columns.get(name)
+        if found is None and name.startswith("_") and name.endswith("_value"):
+            found = self.columns.get(name[1:-6])
+        if found is None:
+            raise self._unknown(name)
+        return found
+
+    def wire_names(self, select: Iterable[str]) -> list[str]:
+        """Return the names to select columns by, each once; raises UnknownColumn."""
+        return list(dict.fromkeys(self.column(name).wire_name for name in select))
+
+    def key(self, columns: Iterable[str]) -> Key:
+        """Return the usable alternate key of exactly these columns; raises UnknownKey."""
+        wanted = frozenset(columns)
+        for key in self.keys:
+            if frozenset(key.columns) == wanted:
+                if key.status != "Active":
+                    raise errors.UnknownKey(
+                        f"The alternate key {key.name} of {self.logical_name} is not ready: its index is {key.status}",
+                        remedy="Wait until its status is Active, or reactivate it if it failed.",
+                    )
+                return key
+        known = "; ".join(",".join(key.columns) for key in self.keys) or "none"
+        raise errors.UnknownKey(
+            f"{self.logical_name} has no alternate key on {', '.join(sorted(wanted)) or 'no columns'}",
+            remedy=f"Its alternate keys: {known}.",
+        )
+
+    def predicate(self, row: str | Any, *, in_path: bool = True) -> str:
+        """Return the part of a URL that names one row, by id or by a dict of an alternate key's columns.
+
+        Raises BadRequest for a value that cannot be a key, UnknownKey for columns that are not one.
+        """
+        if not isinstance(row, Mapping):
+            return f"({odata.guid(row)})"
+        named = {self.column(name).name: value for name, value in row.items()}
+        if set(named) == {self.primary_id}:
+            return f"({odata.guid(named[self.primary_id])})"
+        columns = [self.columns[name] for name in self.key(named).columns]
+        parts = [(column.wire_name, column.type, named[column.name]) for column in columns]
+        return odata.key_predicate(parts, in_path=in_path)
+
+    def _unknown(self, name: str) -> errors.UnknownColumn:
+        label_of = next((name[: -len(end)] for end in ("yominame", "name") if name.endswith(end)), "")
+        if label_of in self.columns:
+            remedy = (
+                f"It is the label of {label_of!r}: select that, and ask for annotations to get "
+                f"'{self.columns[label_of].wire_name}@OData.Community.Display.V1.FormattedValue'."
+            )
+        else:
+            remedy = _did_you_mean(name, self.columns) or "Use the column's logical name."
+        return errors.UnknownColumn(f"The table {self.logical_name} has no column {name!r}", remedy=remedy)
+
+
+_ATTRIBUTES = (
+    "Attributes($select=LogicalName,AttributeType,AttributeTypeName,AttributeOf,"
+    "IsValidForCreate,IsValidForUpdate,IsValidForRead)"
+)
+_KEYS = "Keys($select=LogicalName,KeyAttributes,EntityKeyIndexStatus)"
+_LOOKUP_TARGETS = "ManyToOneRelationships($select=ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName)"
+_DEFINITION = {
+    "$select": "LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute,ChangeTrackingEnabled,TableType",
+    "$expand": f"{_ATTRIBUTES},{_KEYS},{_LOOKUP_TARGETS}",
+}
+
+# AttributeType -> the type to cast to and the members only that type has
+_DETAILS = {
+    "String": ("StringAttributeMetadata", "MaxLength"),
+    "Memo": ("MemoAttributeMetadata", "MaxLength"),
+    "Decimal": ("DecimalAttributeMetadata", "Precision"),
+    "Money": ("MoneyAttributeMetadata", "Precision"),
+    "Double": ("DoubleAttributeMetadata", "Precision"),
+    "DateTime": ("DateTimeAttributeMetadata", "DateTimeBehavior"),
+    "Lookup": ("LookupAttributeMetadata", "Targets"),
+}
+
+
+class Tables:
+    """The tables of one environment, each looked up once. Safe to use from several threads."""
+
+    def __init__(self, transport: Sender) -> None:
+        self._transport = transport
+        self._outlines: dict[str, Table] = {}
+        self._whole: dict[str, Table] = {}
+        self._entity_sets: dict[str, str] = {}
+        self._messages: dict[tuple[str, str], bool] = {}
+        self._lock = threading.RLock()
+
+    def outline(self, name: str) -> Table:
+        """Return the table without the members of single column types, at the price of one request; raises UnknownTable."""
+        with self._lock:
+            if name not in self._outlines:
+                self._outlines[name] = _table(self._definition(name, _DEFINITION))
+            return self._outlines[name]
+
+    def whole(self, name: str) -> Table:
+        """Return the table with everything: one more request for each column type that has members of its own."""
+        with self._lock:
+            if name not in self._whole:
+                outline = self.outline(name)
+                self._whole[name] = replace(outline, columns=self._detailed(outline))
+            return self._whole[name]
+
+    def entity_set(self, name: str) -> str:
+        """Return the table's name in URLs."""
+        with self._lock:
+            if name in self._outlines:
+                return self._outlines[name].entity_set
+            if name not in self._entity_sets:
+                found = self._definition(name, {"$select": "EntitySetName"})
+                self._entity_sets[name] = found["EntitySetName"]
+            return self._entity_sets[name]
+
+    def accepts(self, table: Table, message: str) -> bool:
+        """Say whether the table has a message such as CreateMultiple.
+
+        UpsertMultiple is never listed; it is there where the other two are.
+        https://learn.microsoft.com/power-apps/developer/data-platform/bulk-operations#availability
+        """
+        if message == "UpsertMultiple":
+            return self.accepts(table, "CreateMultiple") and self.accepts(table, "UpdateMultiple")
+        with self._lock:
+            asked = (table.logical_name, message)
+            if asked not in self._messages:
+                self._messages[asked] = self._listed(*asked)
+            return self._messages[asked]
+
+    def _listed(self, table: str, message: str) -> bool:
+        query = odata.options(
+            {
+                "$select": "sdkmessagefilterid",
+                "$filter": "sdkmessageid/name eq @message and primaryobjecttypecode eq @table",
+                "@message": odata.literal(message),
+                "@table": odata.literal(table),
+            }
+        )
+        try:
+            return bool(self._get(f"sdkmessagefilters{query}")["value"])
+        except errors.Forbidden:
+            return True  # not allowed to look: the message itself will tell
+
+    def _definition(self, name: str, query: Mapping[str, str]) -> Any:
+        if not name.replace("_", "").isalnum() or not name.isascii():
+            raise errors.UnknownTable(
+                f"{name!r} is not a table's logical name", remedy="For example 'account'."
+            )
+        try:
+            return self._get(f"EntityDefinitions(LogicalName='{name}'){odata.options(query)}")
+        except errors.NotFound as error:
+            raise errors.UnknownTable(
+                f"This environment has no table {name!r}",
+                asked=error.asked,
+                status=error.status,
+                code=error.code,
+                request_id=error.request_id,
+                remedy=self._similar(name),
+            ) from error
+
+    def _similar(self, name: str) -> str:
+        """Return the advice for a mistyped table, whether by its letters or by its name in URLs."""
+        found = self._get("EntityDefinitions?$select=LogicalName,EntitySetName")["value"]
+        names = [table["LogicalName"] for table in found]
+        for table in found:
+            if table.get("EntitySetName") == name:
+                return f"{name!r} is its name in URLs; the logical name is {table['LogicalName']!r}."
+        return _did_you_mean(name, names) or "Use the table's logical name, for example 'account'."
+
+    def _detailed(self, table: Table) -> dict[str, Column]:
+        columns = dict(table.columns)
+        present = {"Lookup" if column.type in LOOKUPS else column.type for column in columns.values()}
+        for kind in _DETAILS.keys() & present:
+            cast, member = _DETAILS[kind]
+            path = f"EntityDefinitions(LogicalName='{table.logical_name}')/Attributes/Microsoft.Dynamics.CRM.{cast}"
+            for found in self._get(f"{path}?$select=LogicalName,{member}")["value"]:
+                if column := columns.get(found["LogicalName"]):
+                    columns[column.name] = _with_detail(column, member, found.get(member))
+        return columns
+
+    def _get(self, target: str) -> Any:
+        request = Request("GET", target)
+        return decoded(self._transport.send(request), request)
+
+
+def _table(wire: Mapping[str, Any]) -> Table:
+    primary_id = wire["PrimaryIdAttribute"]
+    relationships = wire["ManyToOneRelationships"]
+    columns = [_column(found, relationships) for found in wire["Attributes"] if _visible(found)]
+    return Table(
+        logical_name=wire["LogicalName"],
+        entity_set=wire["EntitySetName"],
+        primary_id=primary_id,
+        primary_name=wire.get("PrimaryNameAttribute"),
+        columns={column.name: column for column in columns},
+        keys=tuple(
+            Key(key["LogicalName"], tuple(key["KeyAttributes"]), key["EntityKeyIndexStatus"])
+            for key in wire["Keys"]
+        ),
+        change_tracking=bool(wire.get("ChangeTrackingEnabled")),
+        elastic=wire.get("TableType") == "Elastic",
+    )
+
+
+def _visible(wire: Mapping[str, Any]) -> bool:
+    """Say whether a column is the Web API's too: the virtual companions of lookups and choices are not."""
+    name, owner = wire["LogicalName"], wire.get("AttributeOf")
+    return not owner or name not in {f"{owner}name", f"{owner}yominame", f"{owner}type"}
+
+
+def _column(wire: Mapping[str, Any], relationships: Iterable[Mapping[str, Any]]) -> Column:
+    name, kind = wire["LogicalName"], wire["AttributeType"]
+    if kind == "Virtual":
+        kind = ((wire.get("AttributeTypeName") or {}).get("Value") or kind).removesuffix("Type")
+    navigation: dict[str, str] = {}
+    if kind in LOOKUPS:
+        navigation = {
+            found["ReferencedEntity"]: found["ReferencingEntityNavigationPropertyName"]
+            for found in relationships
+            if found["ReferencingAttribute"] == name
+        }
+    return Column(
+        name=name,
+        type=kind,
+        wire_name=f"_{name}_value" if kind in LOOKUPS else name,
+        valid_for_create=bool(wire.get("IsValidForCreate")),
+        valid_for_update=bool(wire.get("IsValidForUpdate")),
+        valid_for_read=bool(wire.get("IsValidForRead")),
+        targets=tuple(navigation),
+        navigation=navigation,
+    )
+
+
+def _with_detail(column: Column, member: str, value: Any) -> Column:
+    if member == "MaxLength":
+        return replace(column, max_length=value)
+    if member == "Precision":
+        return replace(column, precision=value)
+    if member == "DateTimeBehavior":
+        return replace(column, date_behavior=(value or {}).get("Value"))
+    return replace(column, targets=tuple(value or ()))
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), list(known), n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,139 @@
+"""How long to wait and when to stop trying: time as a value that tests can replace, and waits that can be ended at once.
+
+https://learn.microsoft.com/power-apps/developer/data-platform/api-limits
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from airflow_provider_dynamics.auth.causes import AuthenticationError
+from airflow_provider_dynamics.dataverse.errors import DataverseError, Interrupted, Throttled, Unreachable
+
+__all__ = ["Clock", "Gate", "RetryPolicy", "Stop"]
+
+
+class Stop:
+    """A switch that ends waits; what is made with `child` ends with it, but not the other way round."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._children: weakref.WeakSet[Stop] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def set(self) -> None:
+        with self._lock:
+            self._event.set()
+            children = list(self._children)
+        for child in children:
+            child.set()
+
+    def child(self) -> Stop:
+        made = Stop()
+        with self._lock:
+            self._children.add(made)
+            if self._event.is_set():
+                made.set()
+        return made
+
+    def check(self) -> None:
+        """Raise Interrupted if the switch is set."""
+        if self._event.is_set():
+            raise Interrupted("The work was cancelled")
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the switch is set, at most so long; return whether it is."""
+        return self._event.wait(seconds)
+
+
+class Clock:
+    """The real time: epoch seconds, and waiting."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float, stop: Stop) -> None:
+        """Wait so many seconds; raises Interrupted as soon as `stop` is set."""
+        if stop.wait(seconds):
+            stop.check()
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how long a request is repeated. All times are seconds.
+
+    `Retry-After` is obeyed exactly; where it asks for more than `longest_retry_after` the error is raised instead.
+    Without it the wait doubles from `first_delay` to `longest_delay`, each time lengthened by up to its own length at random.
+    No attempt starts later than `budget` after the first. Being throttled is normal under load and so allowed more often than
+    faults are; a host that cannot even be reached is given up sooner.
+    """
+
+    attempts: int = 10
+    throttled_attempts: int = 60
+    connect_attempts: int = 4
+    budget: float = 1800.0
+    first_delay: float = 1.0
+    longest_delay: float = 60.0
+    longest_retry_after: float = 600.0
+    random: Callable[[], float] = field(default=random.random, repr=False, compare=False)
+
+    @classmethod
+    def never(cls) -> RetryPolicy:
+        """One attempt: whoever uses it waits by itself, as triggers do."""
+        return cls(attempts=1, throttled_attempts=1, connect_attempts=1)
+
+    @property
+    def waits(self) -> bool:
+        return self.attempts > 1
+
+    def delay(
+        self, error: DataverseError | AuthenticationError, attempt: int, elapsed: float
+    ) -> float | None:
+        """Return how long to wait after this attempt (the first is 1) ended in this error, or None to give up."""
+        if attempt >= self._attempts(error):
+            return None
+        if error.retry_after is None:
+            delay = min(self.longest_delay, self.first_delay * 2.0 ** (attempt - 1)) * (1.0 + self.random())
+        elif error.retry_after > self.longest_retry_after:
+            return None
+        else:
+            delay = error.retry_after
+        return delay if elapsed + delay <= self.budget else None
+
+    def _attempts(self, error: Exception) -> int:
+        if isinstance(error, Throttled):
+            return self.throttled_attempts
+        if isinstance(error, Unreachable) and not error.sent:
+            return self.connect_attempts
+        return self.attempts
+
+
+class Gate:
+    """Where all requests of one client wait while the service has asked it to: limits are counted per user, not per connection."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = 0.0
+        self._closed_for = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def closed_for(self) -> float:
+        """Seconds the gate was closed so far; waits of several threads for the same reason count once."""
+        return self._closed_for
+
+    def close(self, seconds: float) -> None:
+        now = self._clock.now()
+        with self._lock:
+            self._closed_for += max(0.0, now + seconds - max(self._until, now))
+            self._until = max(self._until, now + seconds)
+
+    def wait(self, stop: Stop) -> None:
+        """Return when the gate is open; raises Interrupted."""
+        while (left := self._until - self._clock.now()) > 0:
+            self._clock.sleep(left, stop)

@@ -1,0 +1,268 @@
+"""Sends one request until it is answered or must not be sent again.
+
+The rules of repeating live here and nowhere else: what was rejected before it was carried out is always repeated, what may have
+been carried out only when doing it twice does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from airflow_provider_dynamics import __version__
+from airflow_provider_dynamics.auth.causes import AuthenticationError
+from airflow_provider_dynamics.dataverse import errors, failures
+from airflow_provider_dynamics.dataverse.errors import DataverseError
+from airflow_provider_dynamics.dataverse.session import new_session
+from airflow_provider_dynamics.dataverse.throttle import Clock, Gate, RetryPolicy, Stop
+
+__all__ = ["Request", "Response", "Sender", "Transport"]
+
+log = logging.getLogger(__name__)
+
+_LONGEST_URL = 32_768  # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview
+_WORTH_A_WARNING = 10.0  # seconds
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+# https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#http-headers
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "OData-MaxVersion": "4.0",
+    "OData-Version": "4.0",
+    "User-Agent": f"airflow-provider-dynamics/{__version__} {requests.utils.default_user_agent()}",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to send. `target` is relative to the Web API's root, already percent-encoded, or a whole link of the service.
+
+    `repeatable` marks a write that leaves the same state when carried out twice; reads always are.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+    repeatable: bool = False
+
+    @property
+    def reads(self) -> bool:
+        return self.method == "GET"
+
+    @property
+    def asked(self) -> str:
+        """The request in an error's or a log's words: no query values, no key values."""
+        path, _, query = self.target.partition("?")
+        path = re.sub(r"^https?://[^/]+(/.*?)?/api/data/v[\d.]+/", "", path)
+        path = re.sub(r"'(?:[^']|'')*'|%27.*?%27", "'…'", path)
+        names = "&".join(option.partition("=")[0] for option in query.split("&")) if query else ""
+        return f"{self.method} {path}{f'?{names}' if names else ''}"
+
+
+@dataclass(frozen=True)
+class Response:
+    """A successful answer; `repeated` where an earlier attempt at the same write may have been carried out too."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    repeated: bool = False
+
+
+class Sender(Protocol):
+    """What the rest of this package needs of a transport."""
+
+    def send(self, request: Request, stop: Stop | None = None) -> Response: ...
+
+
+class Transport:
+    """One environment's connections. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        environment: str,
+        auth: AuthBase,
+        *,
+        api_version: str = "v9.2",
+        ca_bundle: str | None = None,
+        proxy: str | None = None,
+        timeout: tuple[float, float] = (5, 120),
+        caller_object_id: str | None = None,
+        connections: int = 16,
+        retry: RetryPolicy | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.root = f"{environment}/api/data/{api_version}/"
+        self.retry = retry or RetryPolicy()
+        self.clock = clock or Clock()
+        self.gate = Gate(self.clock)
+        self.stop = Stop()
+        self.requests_sent = 0
+        self._counting = threading.Lock()
+        self.parallelism_hint: int | None = None
+        self._origin = _origin(environment)
+        self._auth = auth
+        self._verify = ca_bundle
+        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._timeout = timeout
+        self._headers = {**_HEADERS, **({"CallerObjectId": caller_object_id} if caller_object_id else {})}
+        self._session = new_session(connections)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def send(self, request: Request, stop: Stop | None = None) -> Response:
+        """Send the request, repeating it as its kind and the policy allow; raises DataverseError or AuthenticationError."""
+        stop = stop or self.stop
+        url = self._url(request)
+        started, attempt, repeated = self.clock.now(), 0, False
+        while True:
+            attempt += 1
+            stop.check()
+            if self.retry.waits:
+                self.gate.wait(stop)
+            try:
+                return self._attempt(request, url, repeated=repeated)
+            except (DataverseError, AuthenticationError) as error:
+                delay = self._delay(error, request, attempt, self.clock.now() - started)
+                if delay is None:
+                    if isinstance(error, DataverseError):
+                        error.repeated = repeated
+                    raise
+                repeated = repeated or (not request.reads and _maybe_done(error))
+                self._pause(error, delay, stop)
+
+    def _url(self, request: Request) -> str:
+        link = re.match(r"https?://", request.target, re.IGNORECASE) is not None
+        if link and _origin(request.target) != self._origin:
+            raise errors.ForeignLink(
+                f"The service sent a link to {urlsplit(request.target).netloc.rpartition('@')[2]}, not to this environment",
+                asked=request.asked,
+            )
+        url = request.target if link else self.root + request.target
+        if len(url) > _LONGEST_URL:
+            raise errors.BadRequest(
+                f"The request's address has {len(url):,} characters; Dataverse takes {_LONGEST_URL:,}",
+                asked=request.asked,
+                remedy="Select fewer columns or shorten the filter.",
+            )
+        return url
+
+    def _attempt(self, request: Request, url: str, *, repeated: bool) -> Response:
+        began = time.perf_counter()
+        with self._counting:
+            self.requests_sent += 1
+        try:
+            reply = self._session.send(
+                self._prepared(request, url),
+                timeout=self._timeout,
+                allow_redirects=False,
+                **self._session.merge_environment_settings(
+                    url, dict(self._proxies), stream=True, verify=self._verify, cert=None
+                ),
+            )
+            with reply:
+                body: bytes = reply.raw.read(decode_content=True)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as failure:
+            error = failures.worded(failure, asked=request.asked, timeout=self._timeout)
+            log.debug("%s: %s", request.asked, error.message)
+            raise error from failure
+        self._note(request, reply, (time.perf_counter() - began) * 1000)
+        return self._checked(request, Response(reply.status_code, reply.headers, body, repeated))
+
+    def _prepared(self, request: Request, url: str) -> requests.PreparedRequest:
+        prepared = requests.PreparedRequest()
+        headers = {**self._headers, **({"If-None-Match": "null"} if request.reads else {}), **request.headers}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json; charset=utf-8"
+        prepared.prepare(method=request.method, url=self.root, headers=headers, data=request.body)
+        prepared.url = url  # set afterwards, as it is: prepare() would quote it anew
+        prepared.prepare_auth(self._auth, url)
+        return prepared
+
+    def _note(self, request: Request, reply: requests.Response, took: float) -> None:
+        hint = reply.headers.get("x-ms-dop-hint", "").split(",")[0].strip()
+        if hint.isdigit() and int(hint) > 0:
+            self.parallelism_hint = int(hint)
+        log.debug(
+            "%s: %d in %.0f ms, request id %s",
+            request.asked,
+            reply.status_code,
+            took,
+            errors.request_id(reply.headers),
+        )
+
+    def _checked(self, request: Request, response: Response) -> Response:
+        if not 200 <= response.status < 300:
+            raise errors.from_response(
+                request.asked, response.status, response.headers, response.body, now=self.clock.now()
+            )
+        if (response.body or (request.reads and response.status == 200)) and not _whole(response):
+            raise errors.BadResponse(
+                "The answer is not a whole JSON document",
+                asked=request.asked,
+                status=response.status,
+                request_id=errors.request_id(response.headers),
+                retryable="json" in response.headers.get("Content-Type", "json"),  # else it is a web page
+            )
+        return response
+
+    def _delay(
+        self, error: DataverseError | AuthenticationError, request: Request, attempt: int, elapsed: float
+    ) -> float | None:
+        if not error.retryable or not _may_repeat(error, request):
+            return None
+        return self.retry.delay(error, attempt, elapsed)
+
+    def _pause(self, error: DataverseError | AuthenticationError, delay: float, stop: Stop) -> None:
+        if delay > _WORTH_A_WARNING:
+            log.warning("Waiting %.0f s before trying again. %s", delay, error)
+        if isinstance(error, errors.Throttled):
+            self.gate.close(delay)
+        else:
+            self.clock.sleep(delay, stop)
+
+
+def _may_repeat(error: DataverseError | AuthenticationError, request: Request) -> bool:
+    """Say whether sending the request again can do no harm after this error."""
+    if request.reads or not _maybe_done(error):
+        return True
+    if isinstance(error, errors.ServerTimeout):
+        return False  # the same amount would run out of time again: the caller has to send less
+    return request.repeatable
+
+
+def _maybe_done(error: DataverseError | AuthenticationError) -> bool:
+    """Say whether the service may have carried the request out in spite of the error."""
+    if isinstance(error, errors.Unreachable):
+        return error.sent
+    return isinstance(error, (errors.ServerError, errors.BadResponse))
+
+
+def _whole(response: Response) -> bool:
+    """Say whether a body that should be a JSON object is one from end to end; texts such as `$count` pass."""
+    if response.headers.get("Content-Type", "").startswith("text/plain"):
+        return True
+    body: Any = response.body.removeprefix(b"\xef\xbb\xbf").strip()
+    return bool(body[:1] == b"{" and body[-1:] == b"}")
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    return parts.scheme.lower(), parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme.lower())

@@ -1,0 +1,106 @@
+"""Waits are as long as they must be, and can be ended."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from airflow_provider_dynamics.dataverse import Clock, RetryPolicy, errors
+from airflow_provider_dynamics.dataverse.throttle import Gate, Stop
+
+
+def busy(seconds=None):
+    return errors.Throttled("busy", retry_after=seconds)
+
+
+FAULT = errors.ServerError("boom")
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_retry_after_is_obeyed_exactly(jitter):
+    assert RetryPolicy(random=lambda: jitter).delay(busy(17.0), 1, 0) == 17.0
+
+
+def test_retry_after_is_never_shortened_but_given_up():
+    policy = RetryPolicy(longest_retry_after=300)
+    assert policy.delay(busy(300.0), 1, 0) == 300.0
+    assert policy.delay(busy(301.0), 1, 0) is None
+
+
+def test_without_retry_after_the_wait_doubles_up_to_a_limit():
+    policy = RetryPolicy(random=lambda: 0.0, longest_delay=10)
+    assert [policy.delay(FAULT, attempt, 0) for attempt in range(1, 7)] == [1, 2, 4, 8, 10, 10]
+
+
+def test_jitter_only_lengthens():
+    assert RetryPolicy(random=lambda: 0.75).delay(FAULT, 3, 0) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [
+        pytest.param(FAULT, 3, id="a fault"),
+        pytest.param(busy(1.0), 5, id="throttling"),
+        pytest.param(errors.Unreachable("gone"), 3, id="a lost connection"),
+        pytest.param(errors.Unreachable("no host", sent=False), 2, id="no connection"),
+    ],
+)
+def test_attempts_are_counted_by_what_went_wrong(error, most):
+    policy = RetryPolicy(attempts=3, throttled_attempts=5, connect_attempts=2)
+    assert policy.delay(error, most - 1, 0) is not None
+    assert policy.delay(error, most, 0) is None
+
+
+def test_no_attempt_starts_after_the_budget():
+    policy = RetryPolicy(budget=60)
+    assert policy.delay(busy(30.0), 1, 30) == 30.0
+    assert policy.delay(busy(30.0), 1, 31) is None
+
+
+@pytest.mark.parametrize("error", [FAULT, busy(0.0), errors.Unreachable("no host", sent=False)])
+def test_never_gives_up_at_once(error):
+    assert RetryPolicy.never().delay(error, 1, 0) is None
+    assert not RetryPolicy.never().waits
+
+
+def test_waits_of_several_threads_for_one_reason_count_once(clock):
+    gate = Gate(clock)
+    gate.close(10)
+    gate.close(10)
+    gate.close(15)
+    assert gate.closed_for == 15
+    gate.wait(Stop())
+    assert clock.slept == [15]
+    gate.wait(Stop())
+    assert clock.slept == [15]
+
+
+def test_a_real_wait_ends_as_soon_as_it_is_stopped():
+    stop = Stop()
+    outcome = []
+
+    def wait() -> None:
+        try:
+            Clock().sleep(600, stop)
+        except errors.Interrupted as error:
+            outcome.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    stop.set()
+    waiting.join(5)
+    assert not waiting.is_alive()
+    assert len(outcome) == 1
+
+
+def test_stopping_reaches_children_but_not_parents():
+    parent = Stop()
+    child = parent.child()
+    child.set()
+    parent.check()
+    second = parent.child()
+    parent.set()
+    for stopped in (child, second, parent.child()):
+        with pytest.raises(errors.Interrupted):
+            stopped.check()
