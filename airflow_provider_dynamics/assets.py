@@ -1,0 +1,72 @@
+"""Dataverse tables as Airflow assets: `dataverse://<environment host>/<table logical name>`.
+
+One spelling for one table, so that a DAG that writes it and a DAG scheduled on it mean the same asset.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+from airflow.sdk import Asset
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.sdk import AssetWatcher
+
+__all__ = ["SCHEME", "convert_to_openlineage", "create_asset", "sanitize_uri", "table_asset"]
+
+SCHEME = "dataverse"
+
+# https://learn.microsoft.com/power-apps/developer/data-platform/entity-metadata: a letter, then letters, digits, underscores
+_TABLE = re.compile(r"[a-z][a-z0-9_]*")
+_HOST = re.compile(r"(?:[a-z0-9]([a-z0-9-]*[a-z0-9])?)(?:\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(?::\d+)?")
+
+
+def table_asset(
+    table: str,
+    environment: str,
+    watchers: Sequence[AssetWatcher] = (),
+    *,
+    name: str | None = None,
+    group: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Asset:
+    """Return the asset of a table; raises ValueError for a name that is not a table's or an environment's.
+
+    :param table: the table's logical name, such as ``account``
+    :param environment: the environment's host name or URL, such as ``contoso.crm.dynamics.com``
+    :param watchers: what watches the table for changes
+    :param name: the asset's name; by default its URI
+    :param group: the asset's group, as for any asset
+    :param extra: further facts about the asset, as for any asset
+    """
+    host = environment.split("://", 1)[-1].rstrip("/")
+    uri = sanitize_uri(urlsplit(f"{SCHEME}://{host}/{table}")).geturl()
+    return Asset(name=name or uri, uri=uri, group=group or "asset", extra=extra, watchers=list(watchers))
+
+
+def create_asset(*, host: str, table: str, extra: dict[str, Any] | None = None) -> Asset:
+    """Return the asset of a table that a hook has touched: Airflow's lineage asks for it."""
+    return table_asset(table, host, extra=extra)
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Return a table's URI in its one spelling, in lower case; raises ValueError for anything else."""
+    host, table = uri.netloc.lower(), uri.path.strip("/").lower()
+    if uri.query or uri.fragment or not _HOST.fullmatch(host) or not _TABLE.fullmatch(table):
+        raise ValueError(
+            f"'{SCHEME}://{uri.netloc.rpartition('@')[2]}{uri.path}' is not a Dataverse table. "
+            f"Write {SCHEME}://<environment host>/<table logical name>, such as {SCHEME}://contoso.crm.dynamics.com/account."
+        )
+    return uri._replace(scheme=SCHEME, netloc=host, path=f"/{table}")
+
+
+def convert_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:  # noqa: ARG001  # Airflow passes both
+    """Return the asset as OpenLineage names it: the environment is the namespace, the table the name."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    uri = urlsplit(asset.uri)
+    return Dataset(namespace=f"{SCHEME}://{uri.netloc}", name=uri.path.lstrip("/"))

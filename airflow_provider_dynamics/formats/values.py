@@ -1,0 +1,236 @@
+"""One value at a time: what a row holds, what a file holds, and the way between them in both directions.
+
+The fast paths never come here; this is for rows without their page's bytes, for text files, and for loading,
+where every wrong value must be named.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from airflow_provider_dynamics.formats.fields import Field
+
+EARLIEST = 1753
+"""The first year Dataverse stores in any date column."""
+INT_BITS = {"int32": 31, "int64": 63}
+TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+
+_INSTANT = re.compile(
+    r"(?P<day>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ](?P<minute>\d{2}:\d{2})(?P<second>:\d{2})?(?:\.(?P<fraction>\d{1,9}))?"
+    r"\s?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?)?"
+)
+
+
+def parse_instant(text: str) -> datetime.datetime:
+    """Return ISO 8601 `text` as a datetime, with a zone only if it names one; digits past microseconds are cut.
+
+    :raises ValueError: if `text` is not a date and time
+    """
+    found = _INSTANT.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is not a date and time such as 2024-01-31T10:00:00Z")
+    zone = re.sub(r"(\d\d)(\d\d)$", r"\1:\2", (found["zone"] or "").upper().replace("Z", "+00:00"))
+    fraction = (found["fraction"] or "0")[:6].ljust(6, "0")
+    clock = f"{found['minute'] or '00:00'}{found['second'] or ':00'}.{fraction}"
+    return datetime.datetime.fromisoformat(f"{found['day']}T{clock}{zone}")
+
+
+# --- from Dataverse: wire values to Python's ---
+
+
+def python_converter(field: Field) -> Callable[[Any], Any]:
+    """Return what turns a wire value other than None into Python's type for the field's kind.
+
+    The converter raises ValueError, saying why, for a value that does not fit.
+    """
+    if field.kind in INT_BITS:
+        return partial(_integer, bits=INT_BITS[field.kind])
+    if field.kind == "decimal":
+        return partial(_exact, scale=field.scale)
+    return _TO_PYTHON[field.kind]
+
+
+def text_of(value: Any) -> str:
+    """Return text as it is, and the rare value that is none (a list, an object) as JSON."""
+    return value if isinstance(value, str) else _encode(value).decode()
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _integer(value: Any, bits: int) -> int:
+    number = _decimal(value)
+    if number != number.to_integral_value():
+        raise ValueError(f"{value!r} is not a whole number")
+    if not -(2**bits) <= number < 2**bits:
+        raise ValueError(f"{value!r} is outside the range of {bits + 1} bits that the column holds")
+    return int(number)
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a number")  # noqa: TRY004 - one kind of error for every wrong value
+    try:
+        number = Decimal(repr(value) if isinstance(value, float) else value)
+    except (InvalidOperation, TypeError, ValueError) as error:
+        raise ValueError(f"{value!r} is not a number") from error
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not a number")
+    return number
+
+
+def _exact(value: Any, scale: int) -> Decimal:
+    number = _decimal(value)
+    sign, digits, exponent = number.as_tuple()
+    excess = -int(exponent) - scale
+    if excess <= 0:
+        return number
+    # by its digits: arithmetic would round to the context's 28
+    if any(digits[-excess:]):
+        raise ValueError(f"{number} has {excess + scale} decimal places, and the column's type holds {scale}")
+    return Decimal((sign, digits[:-excess] or (0,), -scale))
+
+
+def _double(value: Any) -> float:
+    return float(_decimal(value))
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    try:
+        return TRUTHS[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError(f"{value!r} is not true or false") from None
+
+
+def _instant(value: Any) -> datetime.datetime:
+    moment = _moment(value)
+    return moment.replace(tzinfo=datetime.timezone.utc) if moment.tzinfo is None else moment
+
+
+def _timestamp(value: Any) -> datetime.datetime:
+    moment = _moment(value)
+    if moment.utcoffset():
+        raise ValueError(f"{value} has an offset, and the column has no time zone: give it without one")
+    return moment.replace(tzinfo=None)
+
+
+def _date(value: Any) -> datetime.date:
+    moment = _moment(value)
+    if moment.time() != datetime.time():
+        raise ValueError(f"{value} has a time of day, and the column holds dates only")
+    return moment.date()
+
+
+def _moment(value: Any) -> datetime.datetime:
+    if isinstance(value, datetime.datetime):
+        return value
+    if isinstance(value, datetime.date):
+        return datetime.datetime.combine(value, datetime.time())
+    if isinstance(value, str):
+        return parse_instant(value)
+    raise ValueError(f"{value!r} is not a date")
+
+
+_TO_PYTHON: Mapping[str, Callable[[Any], Any]] = {
+    "string": text_of,
+    "float64": _double,
+    "bool": _boolean,
+    "instant": _instant,
+    "timestamp": _timestamp,
+    "date": _date,
+}
+
+
+# --- to Dataverse: what a file holds to wire values ---
+
+
+def wire_converter(field: Field) -> Callable[[Any], Any]:
+    """Return what turns a file's value into a JSON value that Dataverse takes for the field.
+
+    NaN, NaT and "" become None. The converter raises ValueError, saying why, when the column cannot hold a value.
+    """
+    ready = _READY.get(field.kind)
+    if field.type_name == "MultiSelectPicklist":
+        convert: Callable[[Any], Any] = _wire_choices
+    else:
+        convert = _TO_WIRE.get(field.kind) or python_converter(field)
+
+    def to_wire(value: Any) -> Any:
+        if type(value) is ready and value != "":
+            return value
+        return None if is_missing(value) else convert(value)
+
+    return to_wire
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a file's value stands for no value: Dataverse stores the empty text as null too."""
+    if value is None or (isinstance(value, str) and not value):
+        return True
+    return (isinstance(value, float) and math.isnan(value)) or (isinstance(value, Decimal) and value.is_nan())
+
+
+def _wire_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float, Decimal)):
+        return format(_decimal(value), "f")
+    if isinstance(value, (datetime.date, datetime.datetime)):
+        return value.isoformat()
+    raise ValueError(f"a {type(value).__name__} is not text")
+
+
+def _wire_choices(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(_integer(item, INT_BITS["int32"])) for item in value)
+    return _wire_text(value)
+
+
+def _wire_instant(value: Any) -> str:
+    return _iso(_instant(value).astimezone(datetime.timezone.utc))
+
+
+def _wire_timestamp(value: Any) -> str:
+    return _iso(_timestamp(value))
+
+
+def _wire_date(value: Any) -> str:
+    day = _date(value)
+    _check_storable(day)
+    return day.isoformat()
+
+
+def _iso(moment: datetime.datetime) -> str:
+    _check_storable(moment)
+    return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def _check_storable(day: datetime.date) -> None:
+    if day.year < EARLIEST:
+        raise ValueError(
+            f"{day.isoformat()} is before {EARLIEST}-01-01, the earliest date that Dataverse stores"
+        )
+
+
+_READY: Mapping[str, type] = {"string": str, "bool": bool}
+"""Values of these kinds and types go through unseen."""
+_TO_WIRE: Mapping[str, Callable[[Any], Any]] = {
+    "string": _wire_text,
+    "decimal": _decimal,
+    "instant": _wire_instant,
+    "timestamp": _wire_timestamp,
+    "date": _wire_date,
+}

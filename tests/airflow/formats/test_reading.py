@@ -1,0 +1,214 @@
+"""A file's rows come out ready for Dataverse, and what is wrong with one is said."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import pathlib
+from decimal import Decimal
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_dynamics.formats import FileRow, FormatError, reader
+from tests.airflow.formats.rows import ACCOUNT, EVERY, FORMATS, ROW, page_of, read, wall, write
+
+
+def one(path: pathlib.Path, text: str) -> FileRow:
+    path.write_text(text, encoding="utf-8")
+    (row,) = read(path)
+    return row
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_columns_are_known_before_the_first_row(tmp_path, suffix):
+    write(tmp_path / f"a.{suffix}", page_of(ROW))
+    with reader(tmp_path / f"a.{suffix}", None, ACCOUNT) as file:
+        assert file.columns == EVERY
+
+
+def test_ndjson_columns_include_those_that_come_late(tmp_path):
+    (tmp_path / "a.ndjson").write_text('{"name":"a"}\n\n{"name":"b","revenue":1.50}\n')
+    with reader(tmp_path / "a.ndjson", None, ACCOUNT) as file:
+        assert file.columns == ("name", "revenue")
+        assert [row.row for row in file] == [{"name": "a"}, {"name": "b", "revenue": Decimal("1.50")}]
+
+
+def test_columns_are_renamed_and_typed_by_the_table(tmp_path):
+    (tmp_path / "a.csv").write_text("Umsatz,x@odata.bind\n007.10,/contacts(1)\n")
+    with reader(tmp_path / "a.csv", None, ACCOUNT, {"Umsatz": "revenue"}) as file:
+        assert file.columns == ("Umsatz", "x@odata.bind")
+        assert [row.row for row in file] == [{"revenue": Decimal("7.10"), "x@odata.bind": "/contacts(1)"}]
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "value"),
+    [
+        pytest.param("name", "", None, id="an empty field is null"),
+        pytest.param("name", "007", "007", id="digits in a text column stay text"),
+        pytest.param("revenue", "12.3400", Decimal("12.3400"), id="a decimal"),
+        pytest.param("address1_latitude", "1e-3", 0.001, id="a double"),
+        pytest.param("numberofemployees", "-5", -5, id="an integer"),
+        pytest.param("numberofemployees", "5.0", 5, id="an integer as pandas writes it"),
+        pytest.param("versionnumber", "9223372036854775807", 9223372036854775807, id="a big integer"),
+        pytest.param("creditonhold", "TRUE", True, id="a truth in capitals"),
+        pytest.param("creditonhold", "0", False, id="zero for false"),
+        pytest.param(
+            "createdon", "2024-01-31T10:00:00+02:00", "2024-01-31T08:00:00Z", id="an offset becomes UTC"
+        ),
+        pytest.param(
+            "createdon", "2024-01-31T10:00-0130", "2024-01-31T11:30:00Z", id="an offset without colon"
+        ),
+        pytest.param("createdon", "2024-01-31 10:00:00", "2024-01-31T10:00:00Z", id="no zone means UTC"),
+        pytest.param("createdon", "2024-01-31", "2024-01-31T00:00:00Z", id="a date is its first moment"),
+        pytest.param("new_opensat", "2024-01-31T10:00:00", "2024-01-31T10:00:00Z", id="wall-clock time"),
+        pytest.param("new_founded", "2024-01-31T00:00:00", "2024-01-31", id="a date with midnight"),
+    ],
+)
+def test_text_is_read_as_its_column_wants_it(tmp_path, column, text, value):
+    row = one(tmp_path / "a.csv", f'accountid,{column}\nx,"{text}"\n')
+    assert row.error is None
+    assert row.row == {"accountid": "x", column: value}
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "words"),
+    [
+        pytest.param("revenue", "12,50", "'12,50' is not a number", id="a decimal comma"),
+        pytest.param("revenue", "NaN", "'NaN' is not a number", id="NaN as text"),
+        pytest.param("numberofemployees", "1.5", "'1.5' is not a whole number", id="a fraction"),
+        pytest.param("numberofemployees", "2147483648", "outside the range of 32 bits", id="too large"),
+        pytest.param("statecode", "Active", "'Active' is not a number", id="a label for a choice"),
+        pytest.param("creditonhold", "yes", "'yes' is not true or false", id="yes for true"),
+        pytest.param("createdon", "31.01.2024", "is not a date and time", id="a local date"),
+        pytest.param("createdon", "2024-02-30", "", id="a day that is none"),
+        pytest.param("createdon", "1752-12-31T00:00:00Z", "before 1753-01-01", id="before Dataverse's time"),
+        pytest.param(
+            "new_opensat", "2024-01-31T10:00:00+02:00", "no time zone", id="an offset where none belongs"
+        ),
+        pytest.param("new_founded", "2024-01-31T10:00:00", "time of day", id="a time in a date"),
+    ],
+)
+def test_a_wrong_value_spoils_its_row_and_names_the_place(tmp_path, column, text, words):
+    (tmp_path / "a.csv").write_text(f'accountid,{column}\nx,\ny,"{text}"\nz,\n')
+    good, bad, also_good = read(tmp_path / "a.csv")
+    assert (good.error, also_good.error) == (None, None)
+    assert (bad.number, bad.column) == (2, column)
+    assert bad.row == {"accountid": "y", column: text}
+    assert bad.error is not None
+    assert bad.error.startswith(f"row 2, column {column}: ")
+    assert words in bad.error
+
+
+@pytest.mark.parametrize(
+    ("array", "column", "value"),
+    [
+        pytest.param(pa.array([math.nan]), "revenue", None, id="NaN is null"),
+        pytest.param(pa.array([12.34]), "revenue", Decimal("12.34"), id="a float's shortest digits"),
+        pytest.param(pa.array([5.0]), "statecode", 5, id="an integer that pandas made a float"),
+        pytest.param(pa.array([7], pa.int64()), "name", "7", id="a number in a text column"),
+        pytest.param(pa.array([1]), "creditonhold", True, id="one for true"),
+        pytest.param(pa.array([[1, 9]]), "new_interests", "1,9", id="a list of choices"),
+        pytest.param(
+            pa.array([1_706_695_200_123_456_789], pa.timestamp("ns")),
+            "createdon",
+            "2024-01-31T10:00:00.123456Z",
+            id="nanoseconds without a zone",
+        ),
+        pytest.param(
+            pa.array([wall(2024, 1, 31, 10)]).cast(pa.timestamp("s", "Europe/Prague")),
+            "createdon",
+            "2024-01-31T10:00:00Z",
+            id="another zone is the same moment",
+        ),
+        pytest.param(pa.array([None], pa.timestamp("ns")), "createdon", None, id="NaT is null"),
+        pytest.param(
+            pa.array([datetime.date(2024, 1, 31)]), "createdon", "2024-01-31T00:00:00Z", id="a date"
+        ),
+        pytest.param(pa.array([wall(2024, 1, 31)]), "new_founded", "2024-01-31", id="midnight"),
+        pytest.param(pa.array(["a"]).dictionary_encode(), "name", "a", id="a categorical"),
+    ],
+)
+def test_parquet_of_other_makers_is_understood(tmp_path, array, column, value):
+    pq.write_table(pa.table({column: array}), tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet") == [FileRow(1, {column: value})]
+
+
+def test_a_wrong_value_in_parquet_spoils_its_row_in_a_form_json_can_hold(tmp_path):
+    table = pa.table({"new_founded": [wall(2024, 1, 31, 10)], "revenue": [math.nan]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (row,) = read(tmp_path / "a.parquet")
+    assert (row.number, row.column) == (1, "new_founded")
+    assert msgspec.json.decode(msgspec.json.encode(row.row)) == {
+        "new_founded": "2024-01-31T10:00:00",
+        "revenue": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        pytest.param("a.parquet", b"name,revenue\n1,2\n", "is not a Parquet file", id="text called Parquet"),
+        pytest.param("a.parquet", b"", "is not a Parquet file", id="an empty file called Parquet"),
+        pytest.param(
+            "a.ndjson", b"PAR1\x15\x04\n", "is not NDJSON: no line of it is a JSON object", id="not JSON"
+        ),
+        pytest.param("a.csv", b"", "must name every column", id="CSV without a header"),
+        pytest.param("a.csv", b"a,,b\n1,2,3\n", "must name every column", id="a header with a gap"),
+        pytest.param("a.csv", b"a,b,a\n1,2,3\n", "names the column 'a' twice", id="a name twice"),
+        pytest.param("a.csv", b"name\n\xe9\n", "is not UTF-8 text", id="another encoding"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_gets_one_sentence(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FormatError) as caught:
+        read(tmp_path / name)
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_that_is_not_there_is_said(tmp_path, suffix):
+    with pytest.raises(FormatError, match=rf"a\.{suffix} does not exist"):
+        read(tmp_path / f"a.{suffix}")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(FormatError, match="is a folder"):
+        read(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        pytest.param("a.csv", "name\nok\na,b\n", "row 2: 2 values, and the header names 1 columns", id="CSV"),
+        pytest.param("a.ndjson", '{"name":"ok"}\n{"name":\n', "row 2: not JSON", id="NDJSON cut off"),
+        pytest.param("a.ndjson", '{"name":"ok"}\n[1]\n', "row 2: not a JSON object", id="NDJSON, a list"),
+    ],
+)
+def test_a_line_that_is_no_row_spoils_only_itself(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    good, bad = read(tmp_path / name)
+    assert good == FileRow(1, {"name": "ok"})
+    assert (bad.row, bad.column) == ({}, None)
+    assert bad.error is not None
+    assert bad.error.startswith(words)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson"])
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path, name):
+    text = "\ufeffname\nx\n" if name == "a.csv" else '\ufeff{"name":"x"}\n'
+    assert one(tmp_path / name, text).row == {"name": "x"}
+
+
+def test_a_memo_longer_than_csv_readers_like_is_read(tmp_path):
+    write(
+        tmp_path / "a.csv",
+        page_of({"accountid": "1", "description": "é" * 1_000_000}),
+        select=("description",),
+    )
+    assert read(tmp_path / "a.csv")[0].row["description"] == "é" * 1_000_000
