@@ -1,0 +1,152 @@
+"""The one place that turns our errors into Airflow's: fail now, or let the task's retries have another go.
+
+Below this line errors only know whether they can pass; what that means for a task is decided here, for operators,
+sensors and transfers and for the task that a trigger wakes up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowOptionalProviderFeatureException,
+)
+
+from airflow_provider_dynamics.compat import HAS_RETRY_POLICY, RetryDecision, RetryPolicy
+
+__all__ = [
+    "DynamicsRetryPolicy",
+    "DynamicsRetryableError",
+    "Reason",
+    "airflow_error",
+    "airflow_errors",
+    "reason_of",
+]
+
+
+class DynamicsRetryableError(AirflowException):
+    """Dynamics or its sign-in has a passing problem; Airflow's retries apply.
+
+    ``error_type`` is the class of ours behind it ("Throttled"), ``code`` the service's, ``retry_after`` the seconds
+    the service asked to wait.
+    """
+
+    def __init__(
+        self, text: str, *, error_type: str = "", code: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(text)
+        self.error_type = error_type
+        self.code = code
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something failed, in a form that can travel in a trigger's event: no token, no body, no secret."""
+
+    message: str
+    error_type: str = ""
+    code: str | None = None
+    retryable: bool = False
+    retry_after: float | None = None
+
+    def as_event(self) -> dict[str, Any]:
+        return {"status": "error", **asdict(self)}
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Reason:
+        known = {name: event[name] for name in cls.__dataclass_fields__ if name in event}
+        return cls(**{"message": "The trigger did not say what went wrong.", **known})
+
+    def as_exception(self) -> AirflowException:
+        """Return what the task must raise: ``AirflowFailException`` ends it, anything else may be tried again."""
+        if not self.retryable:
+            return AirflowFailException(self.message)
+        return DynamicsRetryableError(
+            self.message, error_type=self.error_type, code=self.code, retry_after=self.retry_after
+        )
+
+
+def reason_of(error: BaseException) -> Reason | None:
+    """Say why one of our errors happened, or that an optional package is missing; None for errors of others."""
+    from airflow_provider_dynamics.auth.causes import AuthenticationError
+    from airflow_provider_dynamics.connection import SettingsError
+    from airflow_provider_dynamics.dataverse.errors import DataverseError, Interrupted
+    from airflow_provider_dynamics.formats import FormatError
+
+    name = type(error).__name__
+    if isinstance(error, (DataverseError, AuthenticationError)):
+        # a worker that is being shut down cancels too, and then another one may go on
+        retryable = error.retryable or isinstance(error, Interrupted)
+        return Reason(str(error), name, error.code or None, retryable, error.retry_after)
+    if isinstance(error, (SettingsError, FormatError, AirflowOptionalProviderFeatureException)):
+        return Reason(str(error), name)
+    return None
+
+
+def airflow_error(error: BaseException) -> AirflowException | None:
+    """Return Airflow's exception for one of our errors; None for an error that is not ours."""
+    reason = reason_of(error)
+    return reason.as_exception() if reason else None
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Raise our errors as Airflow's inside this block, or in a function decorated with it.
+
+    :raises AirflowFailException: trying again would not help; the text has the service's code and the remedy
+    :raises DynamicsRetryableError: it may pass
+    """
+    try:
+        yield
+    except Exception as error:
+        translated = airflow_error(error)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+class DynamicsRetryPolicy(RetryPolicy):
+    """Retry a Dynamics task as the service asks: after its ``Retry-After``, and not at all where it cannot help.
+
+    Worth setting on a task of your own that uses ``DynamicsHook``, and on any task that is often throttled; the
+    operators here already fail at once on what cannot pass. Needs Airflow 3.3.
+
+    :raises AirflowOptionalProviderFeatureException: on an older Airflow
+    """
+
+    def __init__(self) -> None:
+        if not HAS_RETRY_POLICY:
+            raise AirflowOptionalProviderFeatureException(
+                "DynamicsRetryPolicy needs Airflow 3.3 or newer: leave retry_policy out, and set retries and retry_delay."
+            )
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
+    ) -> RetryDecision:
+        """Decide by the first of our errors among the exception and its causes; others get Airflow's default."""
+        reason = _reason_in_chain(exception)
+        if reason is None:
+            return RetryDecision.default()
+        if not reason.retryable:
+            return RetryDecision.fail(reason=reason.message)
+        wait = None if reason.retry_after is None else timedelta(seconds=reason.retry_after)
+        return RetryDecision.retry(delay=wait, reason=reason.message)
+
+
+def _reason_in_chain(exception: BaseException | None) -> Reason | None:
+    seen: set[int] = set()
+    while exception is not None and id(exception) not in seen:
+        seen.add(id(exception))
+        if isinstance(exception, DynamicsRetryableError):
+            return Reason(str(exception), exception.error_type, exception.code, True, exception.retry_after)
+        if reason := reason_of(exception):
+            return reason
+        exception = exception.__cause__
+    return None

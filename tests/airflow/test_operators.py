@@ -1,0 +1,337 @@
+"""The query operator, and what every Dynamics task does: templates, dates in OData text, stopping."""
+
+from __future__ import annotations
+
+import threading
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pendulum
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_provider_dynamics.auth.tokens import SHARED
+from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.operators import DynamicsQueryOperator, names, odata_text, whole_number
+from airflow_provider_dynamics.retry import DynamicsRetryableError
+from airflow_provider_dynamics.sensors import DynamicsRowSensor
+from airflow_provider_dynamics.transfers import (
+    DynamicsChangesToObjectStorageOperator,
+    DynamicsToObjectStorageOperator,
+    ObjectStorageToDynamicsOperator,
+)
+from tests.airflow.fakes import FakeClient, FakeHook
+
+MOMENT = pendulum.datetime(2026, 3, 1, 12, 30, tz="Europe/Berlin")
+MINIMAL = {
+    DynamicsQueryOperator: {"table": "account"},
+    DynamicsRowSensor: {"table": "account"},
+    DynamicsToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
+    DynamicsChangesToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
+    ObjectStorageToDynamicsOperator: {"table": "account", "source_path": "x.csv"},
+}
+
+
+def render(operator, **values):
+    operator.render_template_fields(values)
+
+
+def query(*answers, **arguments):
+    made = DynamicsQueryOperator(task_id="ask", table="account", **arguments)
+    made.__dict__["hook"] = FakeHook(FakeClient(*answers))
+    return made
+
+
+# --- templates ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operator", "fields"),
+    [
+        (DynamicsQueryOperator, "dynamics_conn_id table select filter expand order_by top"),
+        (DynamicsRowSensor, "dynamics_conn_id table filter row_id"),
+        (
+            DynamicsToObjectStorageOperator,
+            (
+                "dynamics_conn_id table destination_path destination_conn_id select filter order_by top page_size "
+                "file_format if_exists"
+            ),
+        ),
+        (
+            DynamicsChangesToObjectStorageOperator,
+            "dynamics_conn_id table destination_path destination_conn_id select page_size file_format if_exists",
+        ),
+        (
+            ObjectStorageToDynamicsOperator,
+            (
+                "dynamics_conn_id source_path table operation key columns source_conn_id file_format on_row_error "
+                "rejects_path rejects_conn_id max_rejects"
+            ),
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_data_argument_is_templated(operator, fields):
+    assert operator.template_fields == tuple(fields.split())
+
+
+@pytest.mark.parametrize("operator", MINIMAL, ids=lambda operator: operator.__name__)
+def test_every_template_field_is_an_attribute_and_is_rendered(operator):
+    made = operator(task_id="x", **MINIMAL[operator])
+    for name in operator.template_fields:
+        setattr(made, name, "{{ what }}")
+
+    render(made, what="rendered")
+
+    assert {getattr(made, name) for name in operator.template_fields} == {"rendered"}
+
+
+@pytest.mark.parametrize(
+    ("value", "literal"),
+    [
+        pytest.param(MOMENT, "2026-03-01T11:30:00Z", id="a moment with a zone is given in UTC"),
+        pytest.param(datetime(2026, 3, 1), "2026-03-01T00:00:00Z", id="one without a zone is UTC"),  # noqa: DTZ001 - the point
+        pytest.param(
+            datetime(2026, 3, 1, 0, 0, 0, 120000, tzinfo=timezone.utc),
+            "2026-03-01T00:00:00.12Z",
+            id="fractions are kept",
+        ),
+        pytest.param(date(2026, 3, 1), "2026-03-01", id="a date stays a date"),
+        pytest.param("2026-03-01", "2026-03-01", id="text stays text"),
+        pytest.param(7, 7, id="a number stays a number"),
+        pytest.param(None, None, id="nothing stays nothing"),
+    ],
+)
+def test_dates_become_odata_literals(value, literal):
+    assert odata_text(value) == literal
+
+
+@pytest.mark.parametrize(
+    "operator", [DynamicsQueryOperator, DynamicsToObjectStorageOperator, DynamicsRowSensor]
+)
+def test_a_date_rendered_into_a_filter_is_a_literal(operator):
+    made = operator(
+        task_id="x", **{**MINIMAL[operator], "filter": "modifiedon ge {{ start }} and name eq '{{ name }}'"}
+    )
+
+    render(made, start=MOMENT, name="A")
+
+    assert made.filter == "modifiedon ge 2026-03-01T11:30:00Z and name eq 'A'"
+
+
+def test_a_date_rendered_into_a_path_stays_as_airflow_writes_it():
+    made = DynamicsToObjectStorageOperator(task_id="x", table="account", destination_path="{{ start }}.csv")
+
+    render(made, start=MOMENT)
+
+    assert made.destination_path == f"{MOMENT}.csv"
+
+
+def test_dates_become_literals_where_templates_are_rendered_to_python_values_too():
+    with DAG("native", schedule=None, render_template_as_native_obj=True):
+        made = DynamicsQueryOperator(
+            task_id="x", table="account", filter="createdon gt {{ start }}", top="{{ n }}"
+        )
+
+    render(made, start=MOMENT, n=3)
+
+    assert (made.filter, made.top) == ("createdon gt 2026-03-01T11:30:00Z", 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["name", "revenue"], ("name", "revenue")),
+        ("name, revenue", ("name", "revenue")),
+        ("", ()),
+        (None, ()),
+    ],
+    ids=repr,
+)
+def test_columns_may_be_a_list_or_what_a_template_leaves_of_one(value, expected):
+    assert names(value) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(5, 5), ("5", 5), ("", None), (None, None)], ids=repr)
+def test_numbers_may_come_out_of_a_template(value, expected):
+    assert whole_number("top", value) == expected
+
+
+@pytest.mark.parametrize("value", ["many", 0, -1, "1.5"], ids=repr)
+def test_a_number_that_is_none_is_named(value):
+    with pytest.raises(AirflowFailException, match="top is"):
+        whole_number("top", value)
+
+
+# --- the query operator ------------------------------------------------------------------------------------------
+
+
+def test_it_asks_for_what_it_was_told():
+    made = query(
+        [],
+        select=["name"],
+        filter="statecode eq 0",
+        expand="owner",
+        order_by="name",
+        top="5",
+        annotations=True,
+    )
+
+    assert made.execute({}) == []
+
+    asked = made.hook.client.queries[0]
+    assert (asked.table, asked.select, asked.filter, asked.expand) == (
+        "account",
+        ("name",),
+        "statecode eq 0",
+        "owner",
+    )
+    assert (asked.order_by, asked.top, asked.annotations) == ("name", 5, True)
+
+
+def test_exactly_as_many_rows_as_allowed_are_returned():
+    rows = [{"n": n} for n in range(1000)]
+
+    assert query(rows).execute({}) == rows
+
+
+def test_one_row_too_many_fails_and_names_the_transfer_to_use():
+    with pytest.raises(AirflowFailException, match=r"more than 3 rows.*DynamicsToObjectStorageOperator"):
+        query([{"n": n} for n in range(4)], max_rows=3).execute({})
+
+
+def test_no_more_is_fetched_than_it_takes_to_know_that_there_is_too_much():
+    made = query([], max_rows=10)
+    made.execute({})
+
+    assert made.hook.client.queries[0].page_size == 11
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(errors.Forbidden("no"), AirflowFailException), (errors.ServerError("no"), DynamicsRetryableError)],
+    ids=["permanent", "passing"],
+)
+def test_errors_are_airflows(error, raised):
+    made = query(error)
+
+    with pytest.raises(raised):
+        made.execute({})
+
+    assert made.hook.client.closed
+
+
+def test_a_task_without_a_client_can_be_stopped():
+    query().on_kill()
+
+
+# --- through Airflow, against the emulator -----------------------------------------------------------------------
+
+on_emulator = pytest.mark.usefixtures("dynamics_conn")
+
+
+@on_emulator
+def test_rows_come_back_through_xcom_with_exact_numbers(run_dag, emulator):
+    with DAG("query", schedule=None) as dag:
+        DynamicsQueryOperator(
+            task_id="ask",
+            table="account",
+            select=["name", "revenue"],
+            filter="revenue ne null",
+            order_by="name",
+            top=2,
+        )
+
+    ran = run_dag(dag)
+
+    expected = sorted(
+        (row for row in emulator.rows("account") if row["revenue"] is not None), key=lambda row: row["name"]
+    )
+    assert [row["name"] for row in ran.xcoms["ask"]] == [row["name"] for row in expected[:2]]
+    assert [row["revenue"] for row in ran.xcoms["ask"]] == [
+        Decimal(str(row["revenue"])) for row in expected[:2]
+    ]
+
+
+@on_emulator
+def test_a_templated_date_reaches_the_service_as_a_literal_in_mapped_tasks_too(run_dag, emulator):
+    with DAG("mapped_query", schedule=None) as dag:
+        DynamicsQueryOperator.partial(
+            task_id="ask", filter="createdon lt {{ dag_run.run_after }}", top=1
+        ).expand(table=["account", "contact"])
+
+    ran = run_dag(dag, at=datetime(2026, 5, 1, tzinfo=timezone.utc))
+
+    assert ran.states == {"ask[0]": "success", "ask[1]": "success"}
+    asked = [request.query for request in emulator.requests if "createdon" in request.query]
+    assert len(asked) == 2
+    assert all("2026-05-01T00%3A00%3A00Z" in query or "2026-05-01T00:00:00Z" in query for query in asked)
+
+
+@on_emulator
+def test_an_expired_secret_is_one_sentence_with_its_remedy_and_burns_no_retries(run_dag, emulator):
+    SHARED.clear()  # a token another test got is still good
+    emulator.fault("secret_expired")
+    with DAG("expired_secret", schedule=None) as dag:
+        DynamicsQueryOperator(task_id="ask", table="account", retries=3, retry_delay=timedelta(0))
+
+    ran = run_dag(dag)
+
+    assert (ran.states, ran.tries) == ({"ask": "failed"}, {"ask": 1})
+    assert isinstance(ran.errors["ask"], AirflowFailException)
+    assert "AADSTS7000222" in str(ran.errors["ask"])
+    assert "new secret" in str(ran.errors["ask"])
+
+
+@on_emulator
+def test_a_passing_fault_is_retried_by_airflow(run_dag, emulator):
+    # more than the client repeats by itself would take minutes: a wait longer than it accepts comes back at once
+    emulator.fault("throttle", retry_after=3600, count=1, path="/accounts")
+    with DAG("passing_fault", schedule=None) as dag:
+        DynamicsQueryOperator(task_id="ask", table="account", top=1, retries=1, retry_delay=timedelta(0))
+
+    ran = run_dag(dag)
+
+    assert (ran.states, ran.tries) == ({"ask": "success"}, {"ask": 2})
+    assert isinstance(ran.errors["ask"], DynamicsRetryableError)
+    assert ran.errors["ask"].retry_after == 3600
+
+
+@on_emulator
+def test_stopping_a_task_ends_its_wait_at_once_and_leaves_it_its_retries(emulator):
+    emulator.fault("throttle", retry_after=300, path="/accounts")
+    asking = DynamicsQueryOperator(task_id="ask", table="account")
+    raised = []
+
+    def execute():
+        with pytest.raises(DynamicsRetryableError, match="cancelled") as error:
+            asking.execute({})
+        raised.append(error.value)
+
+    working = threading.Thread(target=execute)
+    working.start()
+    while working.is_alive() and not any(request.status == 429 for request in emulator.requests):
+        working.join(0.05)
+    asking.on_kill()
+    working.join(10)
+
+    assert len(raised) == 1
+
+
+@on_emulator
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param({"table": "acount"}, "account", id="an unknown table"),
+        pytest.param({"table": "account", "select": ["nam"]}, "name", id="an unknown column"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_nearest(run_dag, arguments, said):
+    with DAG("wrong_name", schedule=None) as dag:
+        DynamicsQueryOperator(task_id="ask", retries=2, retry_delay=timedelta(0), **arguments)
+
+    ran = run_dag(dag)
+
+    assert (ran.states, ran.tries) == ({"ask": "failed"}, {"ask": 1})
+    assert f"'{said}'" in str(ran.errors["ask"])

@@ -1,0 +1,269 @@
+"""Triggers by hand: their loop runs with a client that answers from memory and a sleep that only writes down how long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+
+import pytest
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_dynamics.auth.tokens import SHARED
+from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.triggers import MAX_TRANSIENT_ERRORS, DynamicsRowTrigger, DynamicsTrigger
+from tests.airflow.fakes import FakeClient
+
+ROW_ID = "11111111-2222-3333-4444-555555555555"
+FOUND = [{"accountid": ROW_ID}]
+THROTTLED = errors.Throttled("Number of requests exceeded", status=429, code="0x80072322", retry_after=17.0)
+DOWN = errors.ServerError("Internal error", status=503)
+
+
+def run(trigger, client):
+    """Run a trigger to its event; return the event's payload and the waits before each look."""
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    async def open_client():
+        return client
+
+    async def first():
+        return (await anext(trigger.run())).payload
+
+    trigger.sleep = sleep
+    trigger._open_client = open_client
+    return asyncio.run(first()), waits
+
+
+def test_a_trigger_is_rebuilt_from_what_it_serialises():
+    trigger = DynamicsRowTrigger(
+        table="account", filter="statecode eq 0", row_id=ROW_ID, dynamics_conn_id="other", poll_interval=5
+    )
+
+    path, arguments = trigger.serialize()
+    again = DynamicsRowTrigger(**json.loads(json.dumps(arguments)))
+
+    assert path == "airflow_provider_dynamics.triggers.DynamicsRowTrigger"
+    assert again.serialize() == (path, arguments)
+
+
+def test_what_is_serialised_is_the_connections_id_and_the_query_and_nothing_else():
+    _, arguments = DynamicsRowTrigger(table="account").serialize()
+
+    assert set(arguments) == {"table", "filter", "row_id", "dynamics_conn_id", "poll_interval"}
+
+
+def test_a_trigger_that_could_not_be_rebuilt_is_refused_where_it_is_written():
+    with pytest.raises(TypeError, match="must name each of its arguments"):
+
+        class Loose(DynamicsTrigger):
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+
+            def look(self, client):
+                return None
+
+
+def test_the_first_look_comes_after_the_first_interval():
+    payload, waits = run(DynamicsRowTrigger(table="account", poll_interval=30), FakeClient(FOUND))
+
+    assert payload == {"status": "success", "table": "account", "row_id": ROW_ID}
+    assert waits == [30]
+
+
+def test_it_looks_until_the_row_is_there():
+    payload, waits = run(DynamicsRowTrigger(table="account", poll_interval=30), FakeClient([], [], FOUND))
+
+    assert payload["status"] == "success"
+    assert waits == [30, 30, 30]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        pytest.param({"filter": "name eq 'x'"}, "(name eq 'x')", id="a filter"),
+        pytest.param({"row_id": ROW_ID}, f"accountid eq {ROW_ID}", id="an id"),
+        pytest.param(
+            {"filter": "a eq 1 or b eq 2", "row_id": ROW_ID},
+            f"accountid eq {ROW_ID} and (a eq 1 or b eq 2)",
+            id="both, the filter in brackets",
+        ),
+        pytest.param({}, None, id="any row"),
+    ],
+)
+def test_it_asks_for_the_id_of_one_row_that_matches(arguments, asked):
+    client = FakeClient(FOUND)
+
+    run(DynamicsRowTrigger(table="account", **arguments), client)
+
+    query = client.queries[0]
+    assert (query.table, query.select, query.filter, query.top) == ("account", ("accountid",), asked, 1)
+
+
+def test_throttling_is_slept_off_for_exactly_as_long_as_the_service_asks():
+    payload, waits = run(DynamicsRowTrigger(table="account", poll_interval=60), FakeClient(THROTTLED, FOUND))
+
+    assert payload["status"] == "success"
+    assert waits == [60, 17]
+
+
+def test_passing_problems_are_waited_out_longer_each_time_and_forgotten_after_a_good_answer():
+    client = FakeClient(DOWN, DOWN, DOWN, [], DOWN, FOUND)
+
+    _, waits = run(DynamicsRowTrigger(table="account", poll_interval=60), client)
+
+    assert waits == [60, 60, 120, 240, 60, 60]
+
+
+def test_the_wait_after_problems_has_a_ceiling():
+    _, waits = run(DynamicsRowTrigger(table="account", poll_interval=60), FakeClient(*[DOWN] * 8, FOUND))
+
+    assert max(waits) == 300
+
+
+def test_problems_that_do_not_pass_end_as_an_error_that_may_be_retried():
+    client = FakeClient(*[DOWN] * (MAX_TRANSIENT_ERRORS + 1))
+
+    payload, _ = run(DynamicsRowTrigger(table="account"), client)
+
+    assert (payload["status"], payload["error_type"], payload["retryable"]) == ("error", "ServerError", True)
+
+
+def test_a_permanent_error_ends_at_once_with_code_and_remedy():
+    refused = errors.Forbidden("missing prvReadAccount", status=403, code="0x80040220")
+
+    payload, waits = run(DynamicsRowTrigger(table="account"), FakeClient(refused))
+
+    assert len(waits) == 1
+    assert (payload["status"], payload["retryable"], payload["code"]) == ("error", False, "0x80040220")
+    assert "security role" in payload["message"]
+    json.dumps(payload)
+
+
+def test_a_bug_is_not_dressed_up_as_an_error_of_the_service():
+    with pytest.raises(ZeroDivisionError):
+        run(DynamicsRowTrigger(table="account"), FakeClient(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize("answer", [FOUND, errors.Forbidden("no"), ZeroDivisionError()], ids=repr)
+def test_the_client_is_closed_however_it_ends(answer):
+    client = FakeClient(answer)
+
+    with contextlib.suppress(ZeroDivisionError):
+        run(DynamicsRowTrigger(table="account"), client)
+
+    assert client.closed
+
+
+def test_a_user_who_stops_the_task_ends_a_running_wait_and_may_do_so_twice():
+    trigger, client = DynamicsRowTrigger(table="account"), FakeClient()
+    trigger.__dict__["_client"] = client
+
+    async def kill():
+        await trigger.on_kill()
+        await trigger.cleanup()
+        await trigger.on_kill()
+        await trigger.cleanup()
+
+    asyncio.run(kill())
+
+    assert (client.cancelled, client.closed) == (True, True)
+
+
+def test_a_request_never_runs_in_the_event_loops_own_thread():
+    class Spy(FakeClient):
+        def rows(self, query):
+            self.thread = threading.current_thread()
+            return super().rows(query)
+
+    client = Spy(FOUND)
+    run(DynamicsRowTrigger(table="account"), client)
+
+    assert client.thread.name.startswith("dynamics-trigger")
+
+
+def test_a_cancelled_trigger_closes_its_client():
+    client = FakeClient([])
+
+    async def cancelled():
+        trigger = DynamicsRowTrigger(table="account")
+        waiting = asyncio.Event()
+        looks = 0
+
+        async def open_client():
+            return client
+
+        async def sleep(_):
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                waiting.set()
+                await asyncio.Event().wait()
+
+        trigger.__dict__.update(_open_client=open_client, sleep=sleep)
+        task = asyncio.ensure_future(anext(trigger.run()))
+        await waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+
+    assert client.closed
+
+
+# --- with a real client, against the emulator --------------------------------------------------------------------
+
+
+def look(**arguments):
+    async def first():
+        return (
+            await anext(DynamicsRowTrigger(table="account", poll_interval=0.01, **arguments).run())
+        ).payload
+
+    return asyncio.run(first())
+
+
+@pytest.mark.usefixtures("dynamics_conn")
+def test_it_finds_a_row_with_the_connection_it_reads_itself(emulator):
+    row_id = emulator.rows("account")[0]["accountid"]
+
+    assert look(row_id=row_id) == {"status": "success", "table": "account", "row_id": row_id}
+
+
+@pytest.mark.usefixtures("dynamics_conn")
+def test_throttling_in_the_triggerer_is_no_error(emulator):
+    emulator.fault("throttle", retry_after=1, count=1, path="/accounts")
+
+    assert look()["status"] == "success"
+
+
+@pytest.mark.usefixtures("dynamics_conn")
+def test_a_sign_in_that_is_refused_is_an_event_with_code_and_remedy(emulator):
+    SHARED.clear()  # a token another test got is still good
+    emulator.fault("secret_expired")
+
+    payload = look()
+
+    assert (payload["status"], payload["retryable"], payload["code"]) == ("error", False, "AADSTS7000222")
+    assert "new secret" in payload["message"]
+    assert emulator.client_secret not in json.dumps(payload)
+
+
+def test_a_connection_that_is_not_filled_in_is_an_event_too(monkeypatch):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_HALF", json.dumps({"conn_type": "dynamics", "host": "https://x.crm.dynamics.com"})
+    )
+
+    payload = look(dynamics_conn_id="half")
+
+    assert (payload["error_type"], payload["retryable"]) == ("SettingsError", False)
+    assert "'half'" in payload["message"]
+
+
+def test_every_trigger_is_one_of_airflows():
+    assert issubclass(DynamicsRowTrigger, BaseTrigger)
