@@ -1,0 +1,139 @@
+"""`python -m benchmarks [read] [export] [memory] [imports] [emulator] [--rounds N]`: prints a table of what was measured.
+
+Contenders take turns (A B C A B C …), each run in a process of its own, and medians are compared, so that what
+else the machine does falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+
+from benchmarks import emulator
+from benchmarks.processes import Run, python, run, set_rows, stub
+
+ROWS = 200_000
+SIZES = (100_000, 300_000, 1_000_000)
+OURS = ("operators", "sensors", "triggers", "transfers", "hooks", "assets")
+OTHERS = {
+    "standard: operators and sensors": (
+        "airflow.providers.standard.operators.python",
+        "airflow.providers.standard.sensors.python",
+    ),
+    "common.sql: operators and sensors": (
+        "airflow.providers.common.sql.operators.sql",
+        "airflow.providers.common.sql.sensors.sql",
+    ),
+}
+
+
+def read(rounds: int) -> None:
+    """Rows of 40 pages, every row decoded."""
+    contenders = {
+        "read-ours": "Client.pages",
+        "read-microsoft": "Microsoft SDK: records.list_pages",
+        "read-floor": "requests + msgspec by hand, one after the other",
+    }
+    _race(
+        f"Read {ROWS:,} rows of 14 columns", contenders, rounds, "wanted: at least 2.5 times, at most 120 MB"
+    )
+
+
+def export(rounds: int) -> None:
+    """Rows of 40 pages into one Parquet file."""
+    contenders = {
+        "export-ours": "Client.pages and formats.writer",
+        "export-operator": "DynamicsToObjectStorageOperator.execute",
+        "export-microsoft": "Microsoft SDK: list, to_dataframe, to_parquet",
+    }
+    _race(f"Export {ROWS:,} rows of 14 columns to Parquet", contenders, rounds, "wanted: at least 2.2 times")
+
+
+def _race(title: str, contenders: dict[str, str], rounds: int, wanted: str) -> None:
+    runs: dict[str, list[Run]] = {name: [] for name in contenders}
+    with stub() as url:
+        set_rows(url, ROWS)
+        for _ in range(rounds):
+            for name in contenders:
+                runs[name].append(run(name, url))
+    base = statistics.median(r.speed for name in runs if name.endswith("microsoft") for r in runs[name])
+    print(f"\n{title}, {rounds} rounds ({wanted})")
+    print(f"  {'':50}{'rows/s: median':>15}{'least':>10}{'most':>10}{'ratio':>8}{'peak MB':>9}")
+    for name, label in contenders.items():
+        speeds = [r.speed for r in runs[name]]
+        median, peak = statistics.median(speeds), max(r.peak for r in runs[name])
+        print(
+            f"  {label:50}{median:15,.0f}{min(speeds):10,.0f}{max(speeds):10,.0f}{median / base:8.2f}{peak:9.0f}"
+        )
+
+
+def memory(_: int) -> None:
+    """Peak memory of exports of different sizes, once each."""
+    print("\nMemory of an export, MB (wanted: flat, at most 250 at 1,000,000 rows)")
+    print(f"  {'':50}{'before':>10}" + "".join(f"{size:>12,}" for size in SIZES))
+    with stub() as url:
+        for name, label in (
+            ("export-ours", "Client.pages and formats.writer"),
+            ("export-operator", "DynamicsToObjectStorageOperator.execute"),
+        ):
+            runs = []
+            for size in SIZES:
+                set_rows(url, size)
+                runs.append(run(name, url))
+            print(f"  {label:50}{runs[0].before:10.0f}" + "".join(f"{r.peak:12.0f}" for r in runs))
+
+
+def imports(rounds: int) -> None:
+    """Milliseconds that importing costs a DAG file."""
+    contenders = {
+        "ours: " + ", ".join(OURS): tuple(f"airflow_provider_dynamics.{name}" for name in OURS),
+        **OTHERS,
+    }
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(max(rounds, 5)):
+        for name, modules in contenders.items():
+            times[name].append(float(python("-m", "benchmarks.imports", *modules)))
+    print("\nImport after airflow.sdk, ms of processor time (wanted: ours at most 40)")
+    for name, measured in times.items():
+        print(f"  {name:70}{statistics.median(measured):10.1f}")
+
+
+def emulator_speed(rounds: int) -> None:
+    """The emulator by plain requests."""
+    measured = [emulator.measure() for _ in range(rounds)]
+    seconds, milliseconds = (statistics.median(column) for column in zip(*measured, strict=True))
+    print("\nEmulator over TLS")
+    print(f"  {f'reading {emulator.ROWS:,} accounts, s (wanted: at most 6)':70}{seconds:10.2f}")
+    print(f"  {f'CreateMultiple of {emulator.CHUNK:,}, ms (wanted: at most 100)':70}{milliseconds:10.1f}")
+
+
+BENCHMARKS: dict[str, Callable[[int], None]] = {
+    "read": read,
+    "export": export,
+    "memory": memory,
+    "imports": imports,
+    "emulator": emulator_speed,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmarks that were named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; default: all"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="how often each contender runs (default %(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
+    for name in options.names or BENCHMARKS:
+        BENCHMARKS[name](options.rounds)
+
+
+if __name__ == "__main__":
+    main()

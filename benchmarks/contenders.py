@@ -1,0 +1,184 @@
+"""One measured run, in a process of its own: `python -m benchmarks.contenders NAME URL` prints its figures.
+
+Imports and the building of a client are not timed; the first request is. What every contender does with a page
+is the least that makes it real: it counts the rows, or it leaves a Parquet file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.pages import SELECT
+
+WIRE_SELECT = [f"_{name}_value" if name == "primarycontactid" else name for name in SELECT]
+PAGE_SIZE = 5_000
+
+
+class Token:
+    """What Microsoft's SDK takes for an azure-identity credential."""
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        """Return a token that no one checks."""
+        from azure.core.credentials import AccessToken
+
+        return AccessToken("stub", int(time.time()) + 3600)
+
+
+def our_client(url: str) -> Any:
+    """Return our client."""
+    from airflow_provider_dynamics.auth import StaticToken
+    from airflow_provider_dynamics.dataverse import Client
+
+    return Client(url, StaticToken("stub"))
+
+
+@contextlib.contextmanager
+def microsoft_client(url: str) -> Iterator[Any]:
+    """Yield Microsoft's client, led to a plain HTTP address that it would not take."""
+    from PowerPlatform.Dataverse.client import DataverseClient
+
+    with DataverseClient("https://stub.invalid", Token()) as client:
+        client._base_url = url  # noqa: SLF001 - its constructor insists on https
+        yield client
+
+
+def our_query() -> Any:
+    """Return the query as ours."""
+    from airflow_provider_dynamics.dataverse import Query
+
+    return Query("account", select=SELECT, page_size=PAGE_SIZE)
+
+
+def read_ours(url: str, _: pathlib.Path) -> Iterator[int]:
+    """Client.pages, every row decoded."""
+    with our_client(url) as client:
+        query = our_query()
+        yield 0
+        yield sum(len(page.rows) for page in client.pages(query))
+
+
+def read_microsoft(url: str, _: pathlib.Path) -> Iterator[int]:
+    """records.list_pages of Microsoft's SDK."""
+    with microsoft_client(url) as client:
+        yield 0
+        pages = client.records.list_pages("account", select=WIRE_SELECT, page_size=PAGE_SIZE)
+        yield sum(len(page) for page in pages)
+
+
+def read_floor(url: str, _: pathlib.Path) -> Iterator[int]:
+    """Requests and msgspec by hand: a page is fetched, then decoded."""
+    import msgspec
+    import requests
+
+    with requests.Session() as session:
+        yield 0
+        link: str | None = f"{url}/api/data/v9.2/accounts"
+        count = 0
+        while link:
+            page = msgspec.json.decode(session.get(link, timeout=60).content)
+            count += len(page["value"])
+            link = page.get("@odata.nextLink")
+        yield count
+
+
+def export_ours(url: str, folder: pathlib.Path) -> Iterator[int]:
+    """Client.pages into our Parquet writer."""
+    import pyarrow.json
+    import pyarrow.parquet  # noqa: F401 - imported here so that it is not timed
+
+    from airflow_provider_dynamics import formats
+
+    with our_client(url) as client:
+        query = our_query()
+        yield 0
+        table = client.table("account")
+        with formats.writer(folder / "ours.parquet", "parquet", table, SELECT) as file:
+            for page in client.pages(query):
+                file.write(page)
+        yield file.rows
+
+
+def export_operator(url: str, folder: pathlib.Path) -> Iterator[int]:
+    """DynamicsToObjectStorageOperator.execute, as a task runs it."""
+    import pyarrow.json
+    import pyarrow.parquet  # noqa: F401 - imported here so that it is not timed
+    from airflow.sdk import ObjectStoragePath
+
+    import airflow_provider_dynamics.dataverse.client
+    import airflow_provider_dynamics.formats  # noqa: F401 - the same; the task imports both when it runs
+    from airflow_provider_dynamics.hooks import DynamicsHook
+    from airflow_provider_dynamics.transfers import DynamicsToObjectStorageOperator
+
+    class StubHook(DynamicsHook):
+        def get_conn(self, **options: Any) -> Any:
+            return our_client(url)
+
+    operator = DynamicsToObjectStorageOperator(
+        task_id="export",
+        table="account",
+        select=SELECT,
+        page_size=PAGE_SIZE,
+        destination_path=ObjectStoragePath(f"file://{folder}/operator.parquet"),
+    )
+    operator.hook = StubHook()
+    yield 0
+    yield operator.execute({})["rows"]
+
+
+def export_microsoft(url: str, folder: pathlib.Path) -> Iterator[int]:
+    """records.list(…).to_dataframe().to_parquet(…) of Microsoft's SDK."""
+    import pandas  # noqa: F401 - imported here so that it is not timed
+    import pyarrow.parquet  # noqa: F401 - the same
+
+    with microsoft_client(url) as client:
+        yield 0
+        rows = client.records.list("account", select=WIRE_SELECT, page_size=PAGE_SIZE)
+        rows.to_dataframe().to_parquet(folder / "microsoft.parquet")
+        yield len(rows)
+
+
+CONTENDERS: dict[str, Callable[[str, pathlib.Path], Iterator[int]]] = {
+    "read-ours": read_ours,
+    "read-microsoft": read_microsoft,
+    "read-floor": read_floor,
+    "export-ours": export_ours,
+    "export-operator": export_operator,
+    "export-microsoft": export_microsoft,
+}
+
+
+def resident(entry: str) -> float:
+    """Return VmRSS or VmHWM of this process in MB (Linux; ru_maxrss would still hold its parent's)."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(entry))
+    return int(line.split()[1]) / 1024
+
+
+def main(name: str, url: str) -> None:
+    """Run one contender and print its figures as JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = CONTENDERS[name](url, pathlib.Path(folder))
+        next(run)
+        before, started = resident("VmRSS"), time.perf_counter()
+        rows = next(run)
+        seconds = time.perf_counter() - started
+        written = sum(path.stat().st_size for path in pathlib.Path(folder).iterdir())
+        figures = {
+            "rows": rows,
+            "seconds": seconds,
+            "before": before,
+            "peak": resident("VmHWM"),
+            "bytes": written,
+        }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
