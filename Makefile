@@ -1,0 +1,67 @@
+# Two commands matter: `make demo` shows the provider at work, `make test` proves it. Both need Python 3.10+ and make, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+OLDEST := .venv-oldest
+LOGS := .logs
+BIN := $(VENV)/bin
+
+# step NAME, COMMAND: says what runs, keeps its output in a log, and on failure says which step and where its log is.
+define step
+	@mkdir -p $(LOGS); printf '%s …' '$(1)'; start=$$(date +%s); \
+	if { $(2); } >$(LOGS)/$(3).log 2>&1; then printf ' done in %s s\n' "$$(( $$(date +%s) - start ))"; \
+	else printf ' FAILED\n%s\n' "step '$(1)' failed, its log is $(LOGS)/$(3).log; the last lines:"; tail -n 20 $(LOGS)/$(3).log; exit 1; fi
+endef
+
+.PHONY: demo airflow test test-oldest wheel-check lint format bench requirements clean
+
+demo: $(VENV)/ready
+	@$(BIN)/python -m tests.demo
+
+airflow: $(VENV)/ready
+	@$(BIN)/python -m tests.demo --stay
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-oldest: $(OLDEST)/ready
+	$(OLDEST)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+wheel-check: $(VENV)/ready
+	$(BIN)/python -m tests.wheel_check
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/ready
+	$(BIN)/python -m benchmarks
+
+# needs uv (https://docs.astral.sh/uv/), which nothing else here does
+COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header \
+  --extra parquet --extra pandas --extra polars --extra emulator
+
+requirements:
+	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(COMPILE) --output-file requirements/oldest.txt --exclude-newer 2026-06-01 pyproject.toml requirements/oldest.in
+
+clean:
+	rm -rf $(VENV) $(OLDEST) $(LOGS) .demo dist
+
+$(VENV)/ready: requirements/dev.txt pyproject.toml
+	$(call step,creating $(VENV),$(PYTHON) -m venv $(VENV),venv)
+	$(call step,installing Airflow and the pinned dependencies (about two minutes),$(BIN)/python -m pip install --disable-pip-version-check -r requirements/dev.txt,install)
+	$(call step,installing the provider,$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .,provider)
+	@touch $@
+
+$(OLDEST)/ready: requirements/oldest.txt pyproject.toml
+	$(call step,creating $(OLDEST),$(PYTHON) -m venv $(OLDEST),oldest-venv)
+	$(call step,installing the oldest supported Airflow (about two minutes),$(OLDEST)/bin/python -m pip install --disable-pip-version-check -r requirements/oldest.txt,oldest-install)
+	$(call step,installing the provider,$(OLDEST)/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .,oldest-provider)
+	@touch $@

@@ -1,0 +1,120 @@
+"""Every example DAG runs unchanged through Airflow against the emulator, and does what its question promises."""
+
+from __future__ import annotations
+
+import csv
+import json
+import runpy
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+TESTED = {
+    "etl_round_trip",
+    "export_a_table",
+    "follow_changes",
+    "load_files",
+    "look_up_rows",
+    "wait_for_a_row",
+}
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def example(emulator, lake, run_dag, monkeypatch):
+    """Run one example as a user would: connection from the environment, parameters as the run's configuration."""
+    for name, value in emulator.airflow_connection("dynamics_default").items():
+        monkeypatch.setenv(name, value)
+
+    def run(name, **conf):
+        dag = runpy.run_path(str(EXAMPLES / f"{name}.py"))["dag"]
+        known = {key: value for key, value in {"lake": lake.as_uri(), **conf}.items() if key in dag.params}
+        ran = run_dag(dag, conf=known)
+        assert set(ran.states.values()) <= {"success", "skipped"}, ran.errors
+        return ran
+
+    return run
+
+
+def inbox(lake, name):
+    file = lake / "inbox" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
+def test_every_example_is_tested_here():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == TESTED
+
+
+def test_the_round_trip_exports_follows_and_loads_with_one_bad_row_set_aside(example, emulator, lake):
+    with inbox(lake, "accounts.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["number", "title", "turnover"])
+        rows.writerows([f"ERP-{index}", f"Customer {index}", f"{index}.50"] for index in range(9))
+        rows.writerow(["ERP-9", "x" * 500, "1.00"])
+
+    first = example("etl_round_trip")
+    second = example("etl_round_trip")
+
+    assert first.xcoms["load_accounts"]["written"] == 9
+    assert first.xcoms["load_accounts"]["rejected"] == 1
+    assert json.loads(Path(first.xcoms["load_accounts"]["rejects_path"].removeprefix("file://")).read_text())[
+        "code"
+    ]
+    assert first.xcoms["account_changes"]["mode"] == "full"
+    assert second.xcoms["account_changes"]["mode"] == "delta"
+    assert second.xcoms["account_changes"]["upserts"] == 9
+    table = pq.read_table(second.xcoms["export_accounts"]["path"].removeprefix("file://"))
+    assert table.num_rows == len(emulator.rows("account")) == first.xcoms["export_accounts"]["rows"] + 9
+    assert str(table.schema.field("createdon").type) == "timestamp[us, tz=UTC]"
+
+
+def test_a_table_is_exported_in_all_three_formats(example, lake):
+    example("export_a_table")
+
+    assert pq.read_schema(lake / "opportunities.parquet").names[-1]
+    assert (lake / "contacts.csv").read_text().startswith("contactid,fullname,emailaddress1,birthdate")
+    assert all(
+        json.loads(line)["ticketnumber"] for line in (lake / "incidents.ndjson").read_text().splitlines()
+    )
+
+
+def test_changes_are_followed_from_run_to_run(example):
+    first = example("follow_changes")
+    second = example("follow_changes")
+
+    assert first.xcoms["contact_changes"]["mode"] == "full"
+    assert second.xcoms["contact_changes"] == {**second.xcoms["contact_changes"], "mode": "delta", "rows": 0}
+    assert second.states["merge_into_the_warehouse"] == "skipped"
+
+
+def test_a_file_is_loaded_by_its_key(example, emulator, lake):
+    before = len(emulator.rows("contoso_shipment"))
+    rows = [{"contoso_number": f"NEW-{index}", "contoso_name": f"Shipment {index}"} for index in range(3)]
+    inbox(lake, "shipments.ndjson").write_text("\n".join(map(json.dumps, rows)))
+
+    ran = example("load_files")
+
+    assert ran.xcoms["report"] == "read 3, wrote 3, set aside 0"
+    assert len(emulator.rows("contoso_shipment")) == before + 3
+
+
+def test_rows_are_looked_up(example):
+    ran = example("look_up_rows")
+
+    assert 0 < len(ran.xcoms["open_cases"]) <= 10
+    assert isinstance(ran.xcoms["largest_account"], str)
+
+
+def test_a_row_is_waited_for(example, emulator):
+    number = emulator.rows("contoso_shipment")[0]["contoso_number"]
+
+    ran = example("wait_for_a_row", number=number)
+
+    assert ran.xcoms["read_it"][0]["contoso_number"] == number

@@ -1,0 +1,27 @@
+"""DAGs that only the real stack can judge: deferral, and token failures that must not burn retries."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_dynamics.operators import DynamicsQueryOperator
+from airflow_provider_dynamics.sensors import DynamicsRowSensor
+
+RETRIES = {"retries": 3, "retry_delay": 1}
+
+with DAG(
+    "wait_deferred", schedule=None, default_args=RETRIES, params={"number": Param("", type="string")}
+) as wait_deferred:
+    DynamicsRowSensor(
+        task_id="wait",
+        table="contoso_shipment",
+        filter="contoso_number eq '{{ params.number }}'",
+        poke_interval=5,
+        timeout=300,
+        deferrable=True,
+    )
+
+with DAG("refused_sign_in", schedule=None, default_args=RETRIES) as refused_sign_in:
+    DynamicsQueryOperator(
+        task_id="query", dynamics_conn_id="dynamics_wrong_secret", table="account", select=["name"], top=1
+    )
