@@ -99,9 +99,9 @@ class DynamicsOperator(BaseOperator):
 class DynamicsQueryOperator(DynamicsOperator):
     """Return a few rows of a table as XCom, each a dict by the names Dynamics uses.
 
-    More than ``max_rows`` is an error, never a silent cut: XCom lives in Airflow's database. It also keeps decimals to
-    about 15 digits only; a file has them all.
-    Everything but ``max_rows`` is templated; a date rendered into ``filter`` becomes an OData literal.
+    More than ``max_rows`` is an error, never a silent cut: XCom lives in Airflow's database. It also keeps
+    decimals to about 15 digits only; a file has them all. Everything but ``max_rows`` is templated; a date
+    rendered into ``filter`` becomes an OData literal.
 
     :param table: the table's logical name, such as ``account``
     :param select: logical names of the columns to return; empty for all

@@ -1,7 +1,7 @@
 """The one place that turns our errors into Airflow's: fail now, or let the task's retries have another go.
 
-Below this line errors only know whether they can pass; what that means for a task is decided here, for operators,
-sensors and transfers and for the task that a trigger wakes up.
+Below this line errors only know whether they can pass; what that means for a task is decided here, for
+operators, sensors and transfers and for the task that a trigger wakes up.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ __all__ = [
 class DynamicsRetryableError(AirflowException):
     """Dynamics or its sign-in has a passing problem; Airflow's retries apply.
 
-    ``error_type`` is the class of ours behind it ("Throttled"), ``code`` the service's, ``retry_after`` the seconds
-    the service asked to wait.
+    ``error_type`` is the class of ours behind it ("Throttled"), ``code`` the service's, ``retry_after`` the
+    seconds the service asked to wait.
     """
 
     def __init__(
@@ -115,8 +115,8 @@ def airflow_errors() -> Iterator[None]:
 class DynamicsRetryPolicy(RetryPolicy):
     """Retry a Dynamics task as the service asks: after its ``Retry-After``, and not at all where it cannot help.
 
-    Worth setting on a task of your own that uses ``DynamicsHook``, and on any task that is often throttled; the
-    operators here already fail at once on what cannot pass. Needs Airflow 3.3.
+    Worth setting on a task of your own that uses ``DynamicsHook``, and on any task that is often throttled;
+    the operators here already fail at once on what cannot pass. Needs Airflow 3.3.
 
     :raises AirflowOptionalProviderFeatureException: on an older Airflow
     """

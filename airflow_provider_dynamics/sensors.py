@@ -23,8 +23,8 @@ __all__ = ["DynamicsRowSensor", "DynamicsSensor"]
 class DynamicsSensor(DynamicsOperator, BaseSensorOperator):
     """Base of the sensors: a subclass says how to look (``poke``) and which trigger looks for it (``trigger``).
 
-    Airflow's ``timeout``, ``poke_interval``, ``mode``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean what they
-    always mean; deferred, ``poke_interval`` is the trigger's interval.
+    Airflow's ``timeout``, ``poke_interval``, ``mode``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean
+    what they always mean; deferred, ``poke_interval`` is the trigger's interval.
 
     :param deferrable: wait in the triggerer; default: Airflow's ``[operators] default_deferrable``
     :param dynamics_conn_id: the connection of type ``dynamics``
@@ -43,8 +43,8 @@ class DynamicsSensor(DynamicsOperator, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look until it is there; deferred, look once and leave the rest to the trigger.
 
-        The first look stays here so that a wrong query or credential fails at once, and because Airflow 3.3 fails
-        tasks whose trigger fires before their first half has ended.
+        The first look stays here so that a wrong query or credential fails at once, and because Airflow 3.3
+        fails tasks whose trigger fires before their first half has ended.
         """
         if not self.deferrable:
             return super().execute(context)

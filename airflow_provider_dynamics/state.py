@@ -1,7 +1,7 @@
 """Where small state lives: how far a task has followed a table's changes.
 
-The rules are in ``Cursor``, a plain value; ``CursorStore`` keeps it in whatever can get and set JSON by key, so
-that the rules can be tested without Airflow and the place can be the asset's state store or a Variable.
+The rules are in ``Cursor``, a plain value; ``CursorStore`` keeps it in whatever can get and set JSON by key,
+so that the rules can be tested without Airflow and the place can be the asset's state store or a Variable.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class RunRange:
 class Cursor:
     """How far one task has followed the changes of one table; every method returns a new value.
 
-    ``link`` is where the next new run starts and ``order`` the place of the run that put it there. ``runs`` keeps
-    the range of the ``max_runs`` newest runs; ``forgotten`` is the newest place among those dropped from it.
+    ``link`` is where the next new run starts and ``order`` the place of the run that put it there. ``runs``
+    keeps the range of the ``max_runs`` newest runs; ``forgotten`` is the newest place among those dropped
+    from it.
     """
 
     link: str | None = None
@@ -56,7 +57,8 @@ class Cursor:
     def plan(self, run_id: str, order: str) -> str | None:
         """Return the delta link this run reads from; None means it reads the whole table.
 
-        A run seen before reads again from its own start. A run whose start was dropped cannot know it: whole table.
+        A run seen before reads again from its own start. A run whose start was dropped cannot know it: whole
+        table.
         """
         if known := self.runs.get(run_id):
             return known.since
@@ -73,8 +75,9 @@ class Cursor:
     def commit(self, run_id: str, order: str, *, since: str | None, until: str) -> Cursor:
         """Write down what this run read; the link moves on unless a newer run has begun.
 
-        Begun is enough: the newer run may have left a file that was read before this one, and what this run saw and
-        that file did not would be undone when the files are applied in order. The next run reads it once more.
+        Begun is enough: the newer run may have left a file that was read before this one, and what this run
+        saw and that file did not would be undone when the files are applied in order. The next run reads it
+        once more.
         """
         newest = max(self.order, *(run.order for run in self.runs.values()), order)
         after = self._with_run(run_id, RunRange(order, since, until))
@@ -215,8 +218,8 @@ def cursor_store(context: Mapping[str, Any], key: CursorKey, inlets: Iterable[An
 def run_order(context: Mapping[str, Any]) -> str:
     """Return a run's place in time as text that sorts: when it was due, in UTC.
 
-    ``run_after`` rather than the logical date: it is always set, and a run started by hand between two scheduled
-    ones falls between them.
+    ``run_after`` rather than the logical date: it is always set, and a run started by hand between two
+    scheduled ones falls between them.
     """
     from airflow.sdk import timezone
 

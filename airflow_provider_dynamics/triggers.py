@@ -1,7 +1,8 @@
 """The waiting half of sensors: triggers that look now and then, without holding a worker.
 
-The client is synchronous, so each look is one request on a small thread pool of our own that never waits in there:
-throttling comes back as an error and is slept off in the event loop, together with everything else that passes.
+The client is synchronous, so each look is one request on a small thread pool of our own that never waits in
+there: throttling comes back as an error and is slept off in the event loop, together with everything else
+that passes.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ def _parameters(cls: type) -> list[inspect.Parameter]:
 class DynamicsTrigger(BaseTrigger):
     """Look at Dynamics every ``poll_interval`` seconds until there is something to say, then fire once.
 
-    A subclass is its arguments and ``look``; the arguments are what is serialised, so they are the connection's id
-    and a query, never a secret. The first look comes after the first interval: whoever defers has just looked, and
+    A subclass is its arguments and ``look``; the arguments are what is serialised, so they are the
+    connection's id and a query, never a secret. The first look comes after the first interval: whoever defers
+    has just looked, and
     Airflow 3.3 fails tasks whose trigger fires at once (https://github.com/apache/airflow/issues/71580).
 
     :param dynamics_conn_id: the connection of type ``dynamics``

@@ -1,7 +1,7 @@
 """`python -m benchmarks [read] [export] [memory] [imports] [emulator] [--rounds N]`: prints a table of what was measured.
 
-Contenders take turns (A B C A B C …), each run in a process of its own, and medians are compared, so that what
-else the machine does falls on all of them alike.
+Contenders take turns (A B C A B C …), each run in a process of its own, and medians are compared, so that
+what else the machine does falls on all of them alike.
 """
 
 from __future__ import annotations

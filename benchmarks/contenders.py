@@ -1,7 +1,7 @@
 """One measured run, in a process of its own: `python -m benchmarks.contenders NAME URL` prints its figures.
 
-Imports and the building of a client are not timed; the first request is. What every contender does with a page
-is the least that makes it real: it counts the rows, or it leaves a Parquet file.
+Imports and the building of a client are not timed; the first request is. What every contender does with a
+page is the least that makes it real: it counts the rows, or it leaves a Parquet file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the parsing of a DAG pays for importing a provider: `python -m benchmarks.imports MODULE…` prints milliseconds.
 
-Airflow's own SDK is loaded first, because every DAG file loads it anyway. Processor time is counted, which is what an
-import takes once its files are in the disk cache, and which other processes disturb less than the clock.
+Airflow's own SDK is loaded first, because every DAG file loads it anyway. Processor time is counted, which is
+what an import takes once its files are in the disk cache, and which other processes disturb less than the
+clock.
 """
 
 from __future__ import annotations

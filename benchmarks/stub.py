@@ -1,7 +1,7 @@
 """A server that costs next to nothing: every page is built before the first request, and sent in one write.
 
-It answers what a read of `account` asks, by our client and by Microsoft's SDK, and nothing else. TCP_NODELAY is
-set: without it the kernel holds back small answers for 40 ms, and a benchmark measures that instead.
+It answers what a read of `account` asks, by our client and by Microsoft's SDK, and nothing else. TCP_NODELAY
+is set: without it the kernel holds back small answers for 40 ms, and a benchmark measures that instead.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Signs in at Entra through MSAL, once per call and with nothing kept: tokens are kept in `tokens`.
 
-MSAL is given a door of our own to the network, which follows no redirect, sends secrets to one host only, checks certificates against
-the bundle it was told, and words what is not an OAuth answer before MSAL can lose it.
+MSAL is given a door of our own to the network, which follows no redirect, sends secrets to one host only,
+checks certificates against the bundle it was told, and words what is not an OAuth answer before MSAL can lose
+it.
 """
 
 from __future__ import annotations

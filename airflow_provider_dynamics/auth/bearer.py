@@ -1,7 +1,7 @@
 """Puts the access token on requests, in this one place and for one host only.
 
-It is a `requests` authentication, so the token is asked for at the moment of sending: a long export never sends one that has
-meanwhile expired.
+It is a `requests` authentication, so the token is asked for at the moment of sending: a long export never
+sends one that has meanwhile expired.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 class BearerAuth(AuthBase):
     """Signs requests to `environment` with the credential's token, and repeats one that was refused with 401, once.
 
-    A 401 comes before the service has done anything, so any method may be repeated. `on_token` is told every new token
-    before its first use: Airflow's side has it masked in logs.
+    A 401 comes before the service has done anything, so any method may be repeated. `on_token` is told every
+    new token before its first use: Airflow's side has it masked in logs.
     """
 
     def __init__(

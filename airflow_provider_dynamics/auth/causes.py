@@ -1,7 +1,7 @@
 """Why a sign-in was refused and who must do what: Entra's codes, OAuth's errors and broken connections in plain words.
 
-Microsoft changes its codes and asks programs to react to OAuth's `error` instead, so whether to try again is decided by `error`,
-HTTP status and suberror; the table below only finds the words.
+Microsoft changes its codes and asks programs to react to OAuth's `error` instead, so whether to try again is
+decided by `error`, HTTP status and suberror; the table below only finds the words.
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 """
 
@@ -22,8 +22,9 @@ _LONGEST = 300  # characters of the service's own text that are passed on
 class AuthenticationError(Exception):
     """A sign-in failed; the text says for what, with which code, why, and what to do about it.
 
-    `code` is the service's ("AADSTS7000222" or ""), `error` OAuth's, `message` the first line of what the service said,
-    `retry_after` in seconds where the service named a wait. The text never holds a secret or a token.
+    `code` is the service's ("AADSTS7000222" or ""), `error` OAuth's, `message` the first line of what the
+    service said, `retry_after` in seconds where the service named a wait. The text never holds a secret or a
+    token.
     """
 
     def __init__(

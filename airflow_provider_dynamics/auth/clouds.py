@@ -1,6 +1,7 @@
 """Which national cloud an environment's host name belongs to, and where that cloud signs in.
 
-Regions are told apart by a number in the host name (crm4, crm11, …); Microsoft adds numbers, so none is listed here.
+Regions are told apart by a number in the host name (crm4, crm11, …); Microsoft adds numbers, so none is
+listed here.
 https://learn.microsoft.com/power-platform/admin/new-datacenter-regions
 """
 

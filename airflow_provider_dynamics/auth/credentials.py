@@ -1,7 +1,7 @@
 """What a caller may sign in with, as values, and the one question the Web API client asks of all of them.
 
-A credential holds no token and no connection: tokens live in `tokens`, the sign-in itself in `authority`, so a credential may be
-compared, hashed and handed to threads freely.
+A credential holds no token and no connection: tokens live in `tokens`, the sign-in itself in `authority`, so
+a credential may be compared, hashed and handed to threads freely.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ __all__ = ["ClientSecret", "Credential", "StaticToken"]
 class Credential(Protocol):
     """Anything that can produce an access token for an environment.
 
-    `rejected` is the token a request was just refused with: the answer must be another one. `claims` is the JSON text of a claims
-    challenge. Implementations are safe to call from several threads, never sleep, and raise `AuthenticationError`;
-    whether and when to ask again is the caller's decision, by its `retryable` and `retry_after`.
+    `rejected` is the token a request was just refused with: the answer must be another one. `claims` is the
+    JSON text of a claims challenge. Implementations are safe to call from several threads, never sleep, and
+    raise `AuthenticationError`; whether and when to ask again is the caller's decision, by its `retryable`
+    and `retry_after`.
     """
 
     def get_token(

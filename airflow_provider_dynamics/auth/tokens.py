@@ -1,7 +1,8 @@
 """Keeps one access token per identity for the whole process, and lets one thread at a time renew it.
 
-MSAL has a cache of its own, but it answers yesterday's error for a minute, forgets a valid token when a renewal meets a 5xx, and lets
-several threads ask at once; so the sign-in is stateless and everything that lasts is here.
+MSAL has a cache of its own, but it answers yesterday's error for a minute, forgets a valid token when a
+renewal meets a 5xx, and lets several threads ask at once; so the sign-in is stateless and everything that
+lasts is here.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class _Slot:
 class TokenCache:
     """Tokens by identity, at most `size` of them; the least recently used is forgotten first.
 
-    An identity is every value that could change the token, the secret included: a corrected secret is another identity
-    and therefore seen at once.
+    An identity is every value that could change the token, the secret included: a corrected secret is another
+    identity and therefore seen at once.
     """
 
     def __init__(self, now: Callable[[], float] = time.time, size: int = 64) -> None:
@@ -66,8 +67,8 @@ class TokenCache:
     ) -> AccessToken:
         """Return the identity's token, calling `sign_in` when there is none, it is due, or it is the `rejected` one.
 
-        Threads that waited for another's attempt share its outcome, good or bad. With `renew` the token is replaced
-        even though it is fresh, unless somebody already replaced the rejected one.
+        Threads that waited for another's attempt share its outcome, good or bad. With `renew` the token is
+        replaced even though it is fresh, unless somebody already replaced the rejected one.
         """
         slot, seen = self._slot(identity)
         with slot.lock:

@@ -1,6 +1,7 @@
 """Which addresses a connection may name: the environment's, and the sign-in service's that gets its secret.
 
-Airflow's Test button sends stored secrets with whatever address the form holds, so secrets go to known places only.
+Airflow's Test button sends stored secrets with whatever address the form holds, so secrets go to known places
+only.
 """
 
 from __future__ import annotations

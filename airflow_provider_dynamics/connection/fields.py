@@ -1,6 +1,7 @@
 """The connection's fields one by one: their labels, how each is read, and which ones a way of signing in needs.
 
-A value comes typed from JSON and the form, as text from a URI; `None` and empty text mean that the field is not filled in.
+A value comes typed from JSON and the form, as text from a URI; `None` and empty text mean that the field is
+not filled in.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ CONNECT_TIMEOUT = 5.0  # seconds
 class Settings:
     """What a connection says, validated; secrets are left out of its repr.
 
-    `request_timeout` is the longest silence of the service in seconds, `max_concurrency` a ceiling (None: automatic).
+    `request_timeout` is the longest silence of the service in seconds, `max_concurrency` a ceiling (None:
+    automatic).
     """
 
     environment: str

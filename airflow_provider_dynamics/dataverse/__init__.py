@@ -1,6 +1,7 @@
 """The Dataverse Web API client, usable without Airflow.
 
-Names are imported when they are asked for, so that parsing a DAG, which needs only `Query` and the errors, does not load `requests`.
+Names are imported when they are asked for, so that parsing a DAG, which needs only `Query` and the errors,
+does not load `requests`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes many rows: in chunks where the table can, one by one where it cannot or where a chunk is refused.
 
-A chunk is all or nothing on standard tables and does not say which row was at fault; sent one by one, every row gets its own
-outcome. Outcomes come in the order of the rows, however many requests are under way.
+A chunk is all or nothing on standard tables and does not say which row was at fault; sent one by one, every
+row gets its own outcome. Outcomes come in the order of the rows, however many requests are under way.
 https://learn.microsoft.com/power-apps/developer/data-platform/bulk-operations
 """
 
@@ -256,7 +256,8 @@ class Bulk:
     def _landed(self, items: list[_Item], error: DataverseError) -> bool:
         """Say whether a refused chunk had been carried out by an earlier attempt whose answer was lost.
 
-        A chunk is one transaction, so one of its rows stands for all; only an id made here proves that it is this chunk's.
+        A chunk is one transaction, so one of its rows stands for all; only an id made here proves that it is
+        this chunk's.
         """
         if self._operation != "create" or not error.repeated or self._table.elastic:
             return False

@@ -1,6 +1,7 @@
 """The door to one environment: everything this package can do, as methods of one object.
 
-It holds what lives as long as the work does: connections, the token's use, table metadata, the pause the service asked for.
+It holds what lives as long as the work does: connections, the token's use, table metadata, the pause the
+service asked for.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ _ENOUGH = 8  # requests at a time unless the caller allows more: other tasks sha
 class Client:
     """One environment, seen through the Web API. Safe to use from several threads; close it, or use it in a `with`.
 
-    `timeout` is (connect, read) in seconds. `ca_bundle` is a PEM file that replaces the usual certificate authorities, the environment's
-    REQUESTS_CA_BUNDLE included. `caller_object_id` is the Entra object id of a user to act for. `max_concurrency` is a ceiling for
-    requests at a time. `on_token` is told each new token before it is used. Raises ValueError for an environment that is no URL.
+    `timeout` is (connect, read) in seconds. `ca_bundle` is a PEM file that replaces the usual certificate
+    authorities, the environment's REQUESTS_CA_BUNDLE included. `caller_object_id` is the Entra object id of a
+    user to act for. `max_concurrency` is a ceiling for requests at a time. `on_token` is told each new token
+    before it is used. Raises ValueError for an environment that is no URL.
 
-    Every method raises DataverseError for what the service refuses and AuthenticationError when no token can be had.
+    Every method raises DataverseError for what the service refuses and AuthenticationError when no token can
+    be had.
     """
 
     def __init__(
@@ -160,8 +163,8 @@ class Client:
     ) -> Iterator[Page]:
         """Yield what changed since a delta link, or every row without one; the last page's `delta_link` is for the next time.
 
-        Rows are given in their latest state, new and changed ones alike. `select` belongs to the link once there is one.
-        Raises ChangeTrackingOff, DeltaLinkExpired (then read in full again), ForeignLink.
+        Rows are given in their latest state, new and changed ones alike. `select` belongs to the link once
+        there is one. Raises ChangeTrackingOff, DeltaLinkExpired (then read in full again), ForeignLink.
         """
         first = (
             changes.since_request(since, page_size)
@@ -184,9 +187,10 @@ class Client:
     ) -> Iterator[RowOutcome]:
         """Write many rows; yield the outcome of each, in their order, as they are done.
 
-        `key` names an alternate key's columns; without it rows are known by their id. For "delete" a row may be its id.
-        `chunk_size` and `concurrency` are ceilings. A row that is refused is an outcome with its error; what is not the
-        row's fault is raised. Raises UnknownColumn, UnknownKey before anything is written.
+        `key` names an alternate key's columns; without it rows are known by their id. For "delete" a row may
+        be its id. `chunk_size` and `concurrency` are ceilings. A row that is refused is an outcome with its
+        error; what is not the row's fault is raised. Raises UnknownColumn, UnknownKey before anything is
+        written.
         """
         if operation not in OPERATIONS:
             raise ValueError(f"operation is {operation!r}; it must be one of {', '.join(OPERATIONS)}")

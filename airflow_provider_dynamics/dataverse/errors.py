@@ -69,8 +69,9 @@ _LONGEST_MESSAGE = 500  # characters of the service's own text that go into an e
 class DataverseError(Exception):
     """A request that failed: what was asked, what the service said, and what to do about it.
 
-    `code` is Dataverse's ("0x80040217", "" when it sent none), `retry_after` seconds. `retryable` says whether the very same
-    request may succeed later. `repeated` is set where an earlier attempt of a write may have been carried out.
+    `code` is Dataverse's ("0x80040217", "" when it sent none), `retry_after` seconds. `retryable` says
+    whether the very same request may succeed later. `repeated` is set where an earlier attempt of a write may
+    have been carried out.
     """
 
     default_retryable: ClassVar[bool] = False

@@ -35,8 +35,9 @@ class Deleted:
 class Page:
     """Rows as the service sent them, and how to go on: `next_link` to the next page, `delta_link` to later changes.
 
-    Rows are decoded when they are first asked for, so that the next page is on its way meanwhile. `body` is the whole answer, in
-    UTF-8 JSON, as long as its `value` holds exactly the page's rows, and empty otherwise: what wants columns and not rows reads it.
+    Rows are decoded when they are first asked for, so that the next page is on its way meanwhile. `body` is
+    the whole answer, in UTF-8 JSON, as long as its `value` holds exactly the page's rows, and empty
+    otherwise: what wants columns and not rows reads it.
     """
 
     __slots__ = ("_rows", "body", "count", "deleted", "delta_link", "next_link")
@@ -101,7 +102,8 @@ def decoded(response: Response, request: Request) -> Any:
 def walk(transport: Sender, first: Request, *, stop: Stop, ahead: bool = True) -> Generator[Page, None, None]:
     """Yield page after page until one has no next link; with `ahead` the next is fetched while the caller uses this one.
 
-    Nothing but the absence of a link ends the walk: a short page does not. Every page is asked for with the same headers.
+    Nothing but the absence of a link ends the walk: a short page does not. Every page is asked for with the
+    same headers.
     """
     seen: set[str] = set()
     coming: _Coming | None = None

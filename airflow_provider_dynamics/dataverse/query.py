@@ -18,8 +18,9 @@ LARGEST_PAGE = 5000
 class Query:
     """Rows of one table. `filter`, `expand` and `order_by` are OData's text; `select` takes logical column names.
 
-    A lookup in `select` may be written `primarycontactid` or `_primarycontactid_value`. `page_size` is a ceiling (Dataverse's own is
-    5,000). With `order_by` the primary key is added as last column, because pages of rows in no definite order may repeat or miss some.
+    A lookup in `select` may be written `primarycontactid` or `_primarycontactid_value`. `page_size` is a
+    ceiling (Dataverse's own is 5,000). With `order_by` the primary key is added as last column, because pages
+    of rows in no definite order may repeat or miss some.
     """
 
     table: str

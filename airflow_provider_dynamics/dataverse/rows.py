@@ -61,8 +61,9 @@ class Rows:
     def create(self, table: Table, row: Row, *, doubtful: bool = False, stop: Stop | None = None) -> str:
         """Create the row and return its id.
 
-        The id is chosen here unless the row brings one, so that a create whose answer was lost can be repeated: the second one
-        then finds the first. `doubtful` says that an earlier request may have created it.
+        The id is chosen here unless the row brings one, so that a create whose answer was lost can be
+        repeated: the second one then finds the first. `doubtful` says that an earlier request may have
+        created it.
         """
         body, row_id = self.with_id(table, self.payload(table, row, creates=True))
         request = Request("POST", table.entity_set, body=odata.encode(body), repeatable=row_id is not None)

@@ -1,7 +1,7 @@
 """A `requests` session fit for bearer tokens and opaque links: no cookies, no redirects, request targets sent as they are.
 
-Dataverse's next and delta links must come back byte for byte, but requests re-quotes URLs and urllib3 turns `%2f` into `%2F`;
-so the target is handed past both of them.
+Dataverse's next and delta links must come back byte for byte, but requests re-quotes URLs and urllib3 turns
+`%2f` into `%2F`; so the target is handed past both of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _sending = threading.local()
 def new_session(connections: int) -> requests.Session:
     """Return a session that keeps up to `connections` connections open.
 
-    Cookies are dropped because the affinity cookie would tie every request to one server, and limits are counted per server.
+    Cookies are dropped because the affinity cookie would tie every request to one server, and limits are
+    counted per server.
     https://learn.microsoft.com/power-apps/developer/data-platform/send-parallel-requests#server-affinity
     """
     session = _Session()

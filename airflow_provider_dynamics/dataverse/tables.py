@@ -25,8 +25,9 @@ LOOKUPS = frozenset({"Lookup", "Customer", "Owner"})
 class Column:
     """A column; `type` is Dataverse's AttributeType ("String", "Money", "Lookup", "MultiSelectPicklist", …).
 
-    `wire_name` is what rows call it (`_primarycontactid_value` for a lookup). `navigation` gives, for each table a lookup may point
-    to, the name to bind it by. `precision`, `max_length` and `date_behavior` are None where they do not apply.
+    `wire_name` is what rows call it (`_primarycontactid_value` for a lookup). `navigation` gives, for each
+    table a lookup may point to, the name to bind it by. `precision`, `max_length` and `date_behavior` are
+    None where they do not apply.
     """
 
     name: str

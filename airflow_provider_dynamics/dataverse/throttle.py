@@ -67,10 +67,11 @@ class Clock:
 class RetryPolicy:
     """How often and how long a request is repeated. All times are seconds.
 
-    `Retry-After` is obeyed exactly; where it asks for more than `longest_retry_after` the error is raised instead.
-    Without it the wait doubles from `first_delay` to `longest_delay`, each time lengthened by up to its own length at random.
-    No attempt starts later than `budget` after the first. Being throttled is normal under load and so allowed more often than
-    faults are; a host that cannot even be reached is given up sooner.
+    `Retry-After` is obeyed exactly; where it asks for more than `longest_retry_after` the error is raised
+    instead. Without it the wait doubles from `first_delay` to `longest_delay`, each time lengthened by up to
+    its own length at random. No attempt starts later than `budget` after the first. Being throttled is normal
+    under load and so allowed more often than faults are; a host that cannot even be reached is given up
+    sooner.
     """
 
     attempts: int = 10

@@ -1,7 +1,7 @@
 """Sends one request until it is answered or must not be sent again.
 
-The rules of repeating live here and nowhere else: what was rejected before it was carried out is always repeated, what may have
-been carried out only when doing it twice does no harm.
+The rules of repeating live here and nowhere else: what was rejected before it was carried out is always
+repeated, what may have been carried out only when doing it twice does no harm.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The emulator's door: ASGI in, ASGI out, and a record of what came through.
 
-A bare ASGI callable, since there are three kinds of path and one function call per request less than in any framework.
+A bare ASGI callable, since there are three kinds of path and one function call per request less than in any
+framework.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Change tracking: a first full read that ends in a delta link, then changes and deletions since a token.
 
-A token is the database's version number and the server's time in US format. Rows come in their latest state in
-the order they changed, deletions after them; a row created and deleted in between is still a deletion.
+A token is the database's version number and the server's time in US format. Rows come in their latest state
+in the order they changed, deletions after them; a row created and deleted in between is still a deletion.
 https://learn.microsoft.com/power-apps/developer/data-platform/use-change-tracking-synchronize-data-external-systems
 """
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class Emulator:
     """A Dataverse environment and its Entra tenant on this machine, over TLS.
 
-    ``seed`` is "sample" (a small company) or None (tables without rows); ``rows`` adds generated rows by table's
-    logical name, ``{"account": 100000}``; ``port`` 0 takes a free one; without ``cert_dir`` the certificates live
-    in a temporary folder and go when the emulator stops.
+    ``seed`` is "sample" (a small company) or None (tables without rows); ``rows`` adds generated rows by
+    table's logical name, ``{"account": 100000}``; ``port`` 0 takes a free one; without ``cert_dir`` the
+    certificates live in a temporary folder and go when the emulator stops.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """``$expand``: related rows fetched once for the whole page and put into their parents.
 
-On a single level collections are whole (up to 5,000 rows) and carry a link without paging information; as soon as
-anything is nested, the page size also cuts the inner collections, and inner rows come without etags.
+On a single level collections are whole (up to 5,000 rows) and carry a link without paging information; as
+soon as anything is nested, the page size also cuts the inner collections, and inner rows come without etags.
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/join-tables
 """
 

@@ -1,7 +1,7 @@
 """Switches that make the emulator fail the way the real services fail, and the counters behind its real limits.
 
-A switch is set with ``Emulator.fault(kind, ...)`` or ``POST /_emulator/faults`` with ``{"kind": ..., ...}`` (or a list
-of such objects); ``GET`` lists what is set, ``DELETE`` and every reset clear it.
+A switch is set with ``Emulator.fault(kind, ...)`` or ``POST /_emulator/faults`` with ``{"kind": ..., ...}``
+(or a list of such objects); ``GET`` lists what is set, ``DELETE`` and every reset clear it.
 
 Every switch takes these members, all optional:
 

@@ -1,6 +1,7 @@
 """What stands between the wire and the Web API: gateway, token, service protection, and the headers of every answer.
 
-In this order, as a request meets them in the real service; the fault switches act at the place they are about.
+In this order, as a request meets them in the real service; the fault switches act at the place they are
+about.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What goes in and out of the emulator's rooms: requests, responses and the faults that become error bodies.
 
-Kept apart from both the wire (TLS, Starlette) and the data, so that either side can be tested without the other.
+Kept apart from both the wire (TLS, Starlette) and the data, so that either side can be tested without the
+other.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ _EXTRA = re.compile(r' (\w+)="([^"]*)"')
 class Sorted:
     """One thing rows are ordered by: its name in the cookie, its column, its SQL value.
 
-    Where that value is made from the column, ``shown`` is what cookies keep and ``convert`` makes the one from the
-    other.
+    Where that value is made from the column, ``shown`` is what cookies keep and ``convert`` makes the one
+    from the other.
     """
 
     name: str

@@ -10,8 +10,8 @@ before each test that asks for it. A test that needs an Airflow connection sets 
         dag.test()
         assert len(dynamics_emulator.rows("account")) == 12
 
-Overriding the session fixture ``dynamics_emulator_options`` changes what the emulator is started with, for example
-``{"seed": None, "rows": {"account": 5000}}``. Nothing is imported before the first test asks.
+Overriding the session fixture ``dynamics_emulator_options`` changes what the emulator is started with, for
+example ``{"seed": None, "rows": {"account": 5000}}``. Nothing is imported before the first test asks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Stored values as JSON shows them, and as Dataverse formats them for people.
 
-Formatted values follow the en-US user settings of Microsoft's own samples ("$5,000,000.00", "9/28/2016 10:57 PM").
+Formatted values follow the en-US user settings of Microsoft's own samples ("$5,000,000.00", "9/28/2016 10:57
+PM").
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/select-columns#formatted-values
 """
 

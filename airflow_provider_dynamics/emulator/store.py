@@ -1,7 +1,7 @@
 """Where rows live: one in-memory SQLite database, described and queried through SQLAlchemy Core.
 
-Values are kept ready to compare and to send: exact numbers as scaled integers, dates as ISO text in UTC, GUIDs
-in lower case, and the whole row once more as finished JSON, which is what makes a full page cheap.
+Values are kept ready to compare and to send: exact numbers as scaled integers, dates as ISO text in UTC,
+GUIDs in lower case, and the whole row once more as finished JSON, which is what makes a full page cheap.
 """
 
 from __future__ import annotations

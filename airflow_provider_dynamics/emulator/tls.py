@@ -1,7 +1,8 @@
 """A throw-away certificate authority and one server certificate for this machine's own names.
 
 MSAL refuses plain http authorities and Dataverse has no other door than TLS, so the emulator needs a
-certificate that a client can be told to trust; the authority's private key is forgotten as soon as it has signed.
+certificate that a client can be told to trust; the authority's private key is forgotten as soon as it has
+signed.
 """
 
 from __future__ import annotations

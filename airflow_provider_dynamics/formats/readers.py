@@ -71,14 +71,14 @@ class _Target:
 
     def file_row(self, number: int, raw: RawRow) -> FileRow:
         if isinstance(raw, str):
-            return FileRow(number, {}, f"row {number}: {raw}")
+            return FileRow(number, {}, raw)
         row: dict[str, Any] = {}
         for name, value in raw.items():
             column, convert = self._ways.get(name) or self._way(name)
             try:
                 row[column] = convert(value)
             except ValueError as error:
-                return FileRow(number, _plain(raw), f"row {number}, column {name}: {error}", column)
+                return FileRow(number, _plain(raw), f"column {name}: {error}", column)
         return FileRow(number, row)
 
     def _way(self, name: str) -> tuple[str, Callable[[Any], Any]]:

@@ -158,7 +158,8 @@ _TO_PYTHON: Mapping[str, Callable[[Any], Any]] = {
 def wire_converter(field: Field) -> Callable[[Any], Any]:
     """Return what turns a file's value into a JSON value that Dataverse takes for the field.
 
-    NaN, NaT and "" become None. The converter raises ValueError, saying why, when the column cannot hold a value.
+    NaN, NaT and "" become None. The converter raises ValueError, saying why, when the column cannot hold a
+    value.
     """
     ready = _READY.get(field.kind)
     if field.type_name == "MultiSelectPicklist":

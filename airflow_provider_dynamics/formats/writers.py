@@ -1,8 +1,8 @@
 """Pages to a file, a page at a time, so that memory does not grow with the rows.
 
-Conventions of the text formats: UTF-8, one header (CSV) of logical names, null is an empty field (CSV) or null
-(NDJSON), true and false, digits of decimals as the service sent them, timestamps in UTC ending in Z except
-columns without a time zone.
+Conventions of the text formats: UTF-8, one header (CSV) of logical names, null is an empty field (CSV) or
+null (NDJSON), true and false, digits of decimals as the service sent them, timestamps in UTC ending in Z
+except columns without a time zone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Transfers: tables to files, changes to files, and files back into tables.
 
-Rows flow through a page at a time, so memory does not grow with them; what is returned through XCom is a summary.
+Rows flow through a page at a time, so memory does not grow with them; what is returned through XCom is a
+summary.
 """
 
 from __future__ import annotations

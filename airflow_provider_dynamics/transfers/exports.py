@@ -121,14 +121,15 @@ class DynamicsToObjectStorageOperator(DynamicsOperator):
 class DynamicsChangesToObjectStorageOperator(DynamicsOperator):
     """Write what changed in a table since this task's last run to a file, deleted rows too.
 
-    The first run writes every row (``"mode": "full"``: take the file as the whole table), later ones what changed
-    (``"mode": "delta"``). The column ``operation`` says ``upsert``, with the row's present state, or ``delete``, with
-    the row id only. Where the reading stopped is remembered once the file is complete; a retried or cleared run
-    reads again from its own start, so files applied in the order of their runs lose nothing. Let one run follow
-    another (``max_active_runs=1``): Airflow's stores cannot settle two that end at the same moment.
+    The first run writes every row (``"mode": "full"``: take the file as the whole table), later ones what
+    changed (``"mode": "delta"``). The column ``operation`` says ``upsert``, with the row's present state, or
+    ``delete``, with the row id only. Where the reading stopped is remembered once the file is complete; a
+    retried or cleared run reads again from its own start, so files applied in the order of their runs lose
+    nothing. Let one run follow another (``max_active_runs=1``): Airflow's stores cannot settle two that end
+    at the same moment.
 
-    Give the table as an inlet (``inlets=[table_asset(…)]``) to keep that place with the table's asset; without one,
-    and before Airflow 3.3, it is an Airflow Variable. Change tracking must be on for the table:
+    Give the table as an inlet (``inlets=[table_asset(…)]``) to keep that place with the table's asset;
+    without one, and before Airflow 3.3, it is an Airflow Variable. Change tracking must be on for the table:
     https://learn.microsoft.com/power-apps/developer/data-platform/use-change-tracking-synchronize-data-external-systems
 
     Returns ``{"rows": …, "upserts": …, "deleted": …, "path": …, "mode": …, "throttled_seconds": …}``.

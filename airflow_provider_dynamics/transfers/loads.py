@@ -31,11 +31,11 @@ OPERATIONS = ("upsert", "create", "update", "delete")
 class ObjectStorageToDynamicsOperator(DynamicsOperator):
     """Write the rows of a Parquet, NDJSON or CSV file into a table.
 
-    The file's columns are checked against the table before anything is written. Rows that are refused for what
-    they hold are set aside with their reason, and the rest is written. Returns
-    ``{"rows": read, "written": …, "rejected": …, "path": …, "rejects_path": …, "throttled_seconds": …}``, where
-    rows = written + rejected. An empty field of a file clears its column. A retry sends the whole file again: an
-    ``upsert`` may be repeated, a ``create`` without row ids makes its rows twice.
+    The file's columns are checked against the table before anything is written. Rows that are refused for
+    what they hold are set aside with their reason, and the rest is written. Returns ``{"rows": read,
+    "written": …, "rejected": …, "path": …, "rejects_path": …, "throttled_seconds": …}``, where rows = written
+    + rejected. An empty field of a file clears its column. A retry sends the whole file again: an ``upsert``
+    may be repeated, a ``create`` without row ids makes its rows twice.
 
     :param source_path: the file; anything ``ObjectStoragePath`` takes
     :param table: the table's logical name, such as ``account``

@@ -79,8 +79,8 @@ class Reject:
 class Rejects:
     """The file of refused rows, one JSON object a line; made with the first one, in place only when complete.
 
-    Without a path they are only counted. With one and no refused row, a file left by an earlier try is removed, so
-    that what stands there is always of the last load.
+    Without a path they are only counted. With one and no refused row, a file left by an earlier try is
+    removed, so that what stands there is always of the last load.
     """
 
     def __init__(self, path: ObjectStoragePath | None) -> None:

@@ -1,6 +1,7 @@
 """The exchanges Microsoft's documentation prints: the client asks in those words and understands those answers.
 
-The exchanges are data in `tests/cases`. What the client has no words for yet is listed with its reason, and the list only shrinks.
+The exchanges are data in `tests/cases`. What the client has no words for yet is listed with its reason, and
+the list only shrinks.
 """
 
 from __future__ import annotations

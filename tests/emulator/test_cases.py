@@ -1,7 +1,7 @@
 """Every exchange Microsoft's documentation prints, replayed through the emulator.
 
-The exchanges are data in `tests/cases`, what they need is in `documented`; here are the replay, what is asserted of an
-answer, and the list of what is not emulated yet.
+The exchanges are data in `tests/cases`, what they need is in `documented`; here are the replay, what is
+asserted of an answer, and the list of what is not emulated yet.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The sample company: a few hundred rows that hang together, the same in every run.
 
-Between ordinary rows stand the ones that break naive code: nulls, the longest text a column takes, dates before
-1900, negative and four-digit amounts, other scripts, a column nobody ever filled.
+Between ordinary rows stand the ones that break naive code: nulls, the longest text a column takes, dates
+before 1900, negative and four-digit amounts, other scripts, a column nobody ever filled.
 """
 
 from __future__ import annotations

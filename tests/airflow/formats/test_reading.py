@@ -98,7 +98,7 @@ def test_a_wrong_value_spoils_its_row_and_names_the_place(tmp_path, column, text
     assert (bad.number, bad.column) == (2, column)
     assert bad.row == {"accountid": "y", column: text}
     assert bad.error is not None
-    assert bad.error.startswith(f"row 2, column {column}: ")
+    assert bad.error.startswith(f"column {column}: ")
     assert words in bad.error
 
 
@@ -185,16 +185,16 @@ def test_a_folder_is_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        pytest.param("a.csv", "name\nok\na,b\n", "row 2: 2 values, and the header names 1 columns", id="CSV"),
-        pytest.param("a.ndjson", '{"name":"ok"}\n{"name":\n', "row 2: not JSON", id="NDJSON cut off"),
-        pytest.param("a.ndjson", '{"name":"ok"}\n[1]\n', "row 2: not a JSON object", id="NDJSON, a list"),
+        pytest.param("a.csv", "name\nok\na,b\n", "2 values, and the header names 1 columns", id="CSV"),
+        pytest.param("a.ndjson", '{"name":"ok"}\n{"name":\n', "not JSON", id="NDJSON cut off"),
+        pytest.param("a.ndjson", '{"name":"ok"}\n[1]\n', "not a JSON object", id="NDJSON, a list"),
     ],
 )
 def test_a_line_that_is_no_row_spoils_only_itself(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     good, bad = read(tmp_path / name)
     assert good == FileRow(1, {"name": "ok"})
-    assert (bad.row, bad.column) == ({}, None)
+    assert (bad.number, bad.row, bad.column) == (2, {}, None)
     assert bad.error is not None
     assert bad.error.startswith(words)
 
