@@ -58,6 +58,7 @@ class AirflowStack:
     def __post_init__(self) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._token = ""
+        self._before: Any = signal.SIG_DFL
         self.home.mkdir(parents=True, exist_ok=True)
         self._variables = self._settings()
 
@@ -91,15 +92,18 @@ class AirflowStack:
         }
 
     def __enter__(self) -> Self:
+        # a polite kill of whoever holds the stack must not leave the four components behind
+        self._before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             self.start()
         except BaseException:
-            self.stop()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+        signal.signal(signal.SIGTERM, self._before)
 
     def start(self) -> None:
         self.say("preparing Airflow's database")
