@@ -6,7 +6,7 @@ file that the ERP left in the inbox, matching accounts by their number; at most 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 from airflow.sdk import DAG, Param, task
@@ -23,7 +23,7 @@ COLUMNS = ["accountnumber", "name", "revenue", "industrycode", "donotemail", "pr
 
 with DAG(
     dag_id="etl_round_trip",
-    schedule=timedelta(days=1),
+    schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=1,

@@ -11,7 +11,6 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -127,8 +126,7 @@ def check_the_parquet(exported: dict[str, Any], emulator: Emulator) -> None:
     print(sample.to_pandas().to_string(index=False))  # noqa: T201 - a command's output
 
 
-def show(demo: Demo) -> None:
-    emulator, stack = demo.start()
+def show(demo: Demo, emulator: Emulator, stack: AirflowStack) -> None:
     fill_the_inbox(demo.lake / "inbox")
     demo.round_trip(stack, "everything is new")
     demo.say("somebody works in Dynamics: 1 account created, 3 renamed, 2 deleted")
@@ -151,11 +149,9 @@ def summary(exported: dict[str, Any], changes: dict[str, Any], load: dict[str, A
     )
 
 
-def stay(demo: Demo) -> None:
-    emulator, stack = demo.start()
-    fill_the_inbox(demo.lake / "inbox")
+def stay(demo: Demo, emulator: Emulator, stack: AirflowStack) -> None:
     demo.say(f"Airflow's UI is at {stack.url}, the emulator at {emulator.url} (CA: {emulator.ca_bundle})")
-    demo.say(f'trigger {DAG_ID} there with {{"lake": "{demo.lake.as_uri()}"}}; Ctrl+C stops everything')
+    demo.say(f'to run {DAG_ID} there yourself, set lake to "{demo.lake.as_uri()}"; Ctrl+C stops everything')
     threading.Event().wait()
 
 
@@ -167,10 +163,12 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_args(arguments)
     demo = Demo(options.home.resolve())
-    job: Callable[[Demo], None] = stay if options.stay else show
     try:
         with demo.steps:
-            job(demo)
+            emulator, stack = demo.start()
+            show(demo, emulator, stack)
+            if options.stay:
+                stay(demo, emulator, stack)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -101,6 +102,9 @@ class Store:
         self._depth = 0
         self._version = FIRST_VERSION
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        weakref.finalize(
+            self, self._connection.close
+        )  # lives as long as the store; Python 3.13 minds one left open
         self._connection.create_function("fold", 1, _fold, deterministic=True)
         self._connection.create_function("tsql_like", 2, tsql_like, deterministic=True)
         self._create()
