@@ -162,8 +162,8 @@ ROWS = {
     ],
     "query-count-segment": [account(f"{FIRST[:-2]}{n:02}", f"Account {n}") for n in range(10)],
     "query-count-with-totalrecordcount-annotations": [
-        *(account(f"{n}00eaf89-f083-e511-80d3-00155d2a68d3", f"Other {n} (sample)") for n in range(7, 10)),
-        *(account(f"{c}00eaf89-f083-e511-80d3-00155d2a68d3", f"Other {c} (sample)") for c in "abcd"),
+        *(account(f"{n}00eaf89-f083-e511-80d3-ffffffffffff", f"Other {n} (sample)") for n in range(7, 10)),
+        *(account(f"{c}00eaf89-f083-e511-80d3-ffffffffffff", f"Other {c} (sample)") for c in "abcd"),
     ],
     "paging-first-page": [contact("d5026a4d-d01c-ed11-b83e-ffffffffffff", "Third Contact")],
     "retrieve-alternate-key-lookup-request": [
