@@ -33,7 +33,7 @@ SAMPLE = {
     "accountcategorycode": 2,
 }
 
-NO_LATER = "comes with a later issue"
+NO_LATER = "is still to come"
 UNSUPPORTED = {
     "disassociate-collection-id-query": "links between rows are written as lookups only; the rest "
     + NO_LATER,
