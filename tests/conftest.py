@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.emulator import Emulator
+
+# a busy machine is no failure of a property
+settings.register_profile("project", deadline=None, database=None)
+settings.load_profile("project")
 
 # before anything imports airflow: it reads its settings once, at import
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-")
