@@ -11,7 +11,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -20,7 +19,7 @@ from requests.exceptions import ProxyError, SSLError, Timeout
 from requests.utils import get_environ_proxies
 
 from airflow_provider_dynamics.auth.causes import AuthenticationError, Subject, broken, refused
-from airflow_provider_dynamics.auth.network import Network
+from airflow_provider_dynamics.auth.network import Network, retry_after
 from airflow_provider_dynamics.auth.tokens import AccessToken
 
 __all__ = ["Subject", "sign_in_app"]
@@ -108,7 +107,7 @@ class _Door:
     def _check(self, method: str, response: requests.Response) -> None:
         """Raise for every answer that MSAL would turn into something vaguer than it is."""
         status = response.status_code
-        wait = _retry_after(response, self._now)
+        wait = retry_after(response.headers, now=self._now())
         if 300 <= status < 400:
             raise broken(self._subject, "redirect", f"HTTP {status}")
         answer = _json_object(response)
@@ -165,14 +164,3 @@ def _json_object(response: requests.Response) -> dict[str, Any] | None:
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None
-
-
-def _retry_after(response: requests.Response, now: Callable[[], float]) -> float | None:
-    """Return the seconds a Retry-After header asks for, whether it names seconds or a date."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now())
-    except ValueError:
-        return None

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase
@@ -20,13 +19,12 @@ from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
 from airflow_provider_dynamics.auth.credentials import Credential
-from airflow_provider_dynamics.auth.network import Network
+from airflow_provider_dynamics.auth.network import Network, origin
 from airflow_provider_dynamics.auth.tokens import AccessToken
 
 __all__ = ["BearerAuth"]
 
 _CLAIMS = re.compile(r'\bclaims="([A-Za-z0-9+/=_-]+)"')
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 class BearerAuth(AuthBase):
@@ -45,14 +43,14 @@ class BearerAuth(AuthBase):
     ) -> None:
         self._credential = credential
         self._environment = environment
-        self._origin = _origin(environment)
+        self._origin = origin(environment)
         self._network = network
         self._on_token = on_token
         self._told: str | None = None
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Add the header when the request goes to the environment's own scheme, host and port; raises AuthenticationError."""
-        if _origin(r.url or "") != self._origin:
+        if origin(r.url or "") != self._origin:
             return r
         token = self._token()
         r.headers["Authorization"] = f"Bearer {token.secret}"
@@ -69,7 +67,7 @@ class BearerAuth(AuthBase):
         return token
 
     def _after(self, used: AccessToken, response: Response, **sending: Any) -> Response:
-        if response.status_code != 401 or _origin(response.url) != self._origin:
+        if response.status_code != 401 or origin(response.url) != self._origin:
             return response
         token = self._token(rejected=used, claims=_claims(response))
         if token.secret == used.secret or not _rewound(response.request):
@@ -82,11 +80,6 @@ class BearerAuth(AuthBase):
         replayed.history.append(response)
         replayed.request = again
         return replayed
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 def _claims(response: Response) -> str | None:

@@ -1,11 +1,20 @@
-"""How the services are reached, as a value that a client and its credential share."""
+"""How the services are reached, and what an address and a `Retry-After` mean: shared by the client and its credential."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
-__all__ = ["Network"]
+__all__ = ["Network", "Origin", "origin", "retry_after"]
+
+Origin = tuple[str, str | None, int | None]
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True)
@@ -22,3 +31,43 @@ class Network:
         return (
             self.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         )
+
+
+def origin(url: str) -> Origin:
+    """Return scheme, host and port of a URL, the port spelled out: where a token may go is decided by comparing these.
+
+    A port that is no number makes an origin that equals none.
+    """
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    return scheme, parts.hostname, port or _DEFAULT_PORTS.get(scheme)
+
+
+def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Return the seconds `Retry-After` asks for, given in seconds or as a date, or None where it says nothing usable.
+
+    A date is compared with the service's own clock where it sent one.
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    text = (headers.get("Retry-After") or "").strip()
+    if not text:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    until = _epoch(text)
+    if until is None:
+        return None
+    server_now = _epoch(headers.get("Date") or "")
+    return max(0.0, until - (now if server_now is None else server_now))
+
+
+def _epoch(http_date: str) -> float | None:
+    try:
+        parsed = parsedate_to_datetime(http_date)
+    except (TypeError, ValueError, IndexError):
+        return None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()

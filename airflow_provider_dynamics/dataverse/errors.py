@@ -33,9 +33,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import timezone
-from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
+
+from airflow_provider_dynamics.auth.network import retry_after
 
 __all__ = [
     "BadRequest",
@@ -328,32 +328,6 @@ def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the id Microsoft's support asks for; the header may come several times, joined by commas."""
     found = headers.get("x-ms-service-request-id") or headers.get("REQ_ID")
     return found.split(",")[-1].strip() if found else None
-
-
-def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Return the seconds `Retry-After` asks for, given in seconds or as a date, or None where it says nothing usable.
-
-    A date is compared with the service's own clock where it sent one.
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-    """
-    text = (headers.get("Retry-After") or "").strip()
-    if not text:
-        return None
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        return float(text)
-    until = _epoch(text)
-    if until is None:
-        return None
-    server_now = _epoch(headers.get("Date") or "")
-    return max(0.0, until - (now if server_now is None else server_now))
-
-
-def _epoch(http_date: str) -> float | None:
-    try:
-        parsed = parsedate_to_datetime(http_date)
-    except (TypeError, ValueError, IndexError):
-        return None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _of_class(status: int) -> type[DataverseError]:

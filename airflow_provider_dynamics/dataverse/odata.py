@@ -24,7 +24,6 @@ __all__ = [
     "encode",
     "entity_id",
     "guid",
-    "is_guid",
     "key_predicate",
     "literal",
     "literal_as",
@@ -64,10 +63,6 @@ def encode(value: Any) -> bytes:
         return _encoder.encode(value)
     except (TypeError, ValueError) as error:
         raise BadRequest(f"A row holds a value that JSON cannot hold: {error}") from error
-
-
-def is_guid(value: Any) -> bool:
-    return isinstance(value, uuid.UUID) or (isinstance(value, str) and _GUID.fullmatch(value) is not None)
 
 
 def guid(value: Any) -> str:

@@ -143,8 +143,8 @@ class Rows:
         """Return the row as it goes over the wire: lookups bound, times with their zone; raises BadRequest."""
         made: Row = {}
         for name, value in row.items():
-            column = _meant(table, name)
-            if column is None:
+            column = table.find(name)
+            if column is None:  # an annotation, a navigation property, or a name for the service to judge
                 made[_bind_name(table, name)] = value
             elif column.type in LOOKUPS:
                 if value is not None or not creates:
@@ -161,7 +161,7 @@ class Rows:
         return {
             name: value
             for name, value in row.items()
-            if (column := _meant(table, name)) is None or column.name not in named
+            if (column := table.find(name)) is None or column.name not in named
         }
 
     def _bound(self, table: Table, column: Column, value: Any) -> tuple[str, Any]:
@@ -196,14 +196,6 @@ class Rows:
         if len(found) > 1:
             raise errors.Conflict(f"Several rows of {table.logical_name} have this key", asked=request.asked)
         return found[0]
-
-
-def _meant(table: Table, name: str) -> Column | None:
-    """Return the column a row's key means, or None for annotations, navigation properties and unknown names."""
-    column = table.columns.get(name)
-    if column is None and name.startswith("_") and name.endswith("_value"):
-        column = table.columns.get(name[1:-6])
-    return column
 
 
 def _bind_name(table: Table, name: str) -> str:

@@ -65,11 +65,16 @@ class Table:
     change_tracking: bool = False
     elastic: bool = False
 
-    def column(self, name: str) -> Column:
-        """Return the column by its logical or its wire name; raises UnknownColumn naming the nearest."""
+    def find(self, name: str) -> Column | None:
+        """Return the column by its logical or its wire name, None where there is none."""
         found = self.columns.get(name)
         if found is None and name.startswith("_") and name.endswith("_value"):
             found = self.columns.get(name[1:-6])
+        return found
+
+    def column(self, name: str) -> Column:
+        """Return the column by its logical or its wire name; raises UnknownColumn naming the nearest."""
+        found = self.find(name)
         if found is None:
             raise self._unknown(name)
         return found

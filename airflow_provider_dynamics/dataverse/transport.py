@@ -21,6 +21,7 @@ from requests.auth import AuthBase
 
 from airflow_provider_dynamics import __version__
 from airflow_provider_dynamics.auth.causes import AuthenticationError
+from airflow_provider_dynamics.auth.network import origin
 from airflow_provider_dynamics.dataverse import errors, failures
 from airflow_provider_dynamics.dataverse.errors import DataverseError
 from airflow_provider_dynamics.dataverse.session import new_session
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 _LONGEST_URL = 32_768  # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview
 _WORTH_A_WARNING = 10.0  # seconds
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#http-headers
 _HEADERS = {
@@ -112,7 +112,7 @@ class Transport:
         self.requests_sent = 0
         self._counting = threading.Lock()
         self.parallelism_hint: int | None = None
-        self._origin = _origin(environment)
+        self._origin = origin(environment)
         self._auth = auth
         self._verify = ca_bundle
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
@@ -146,7 +146,7 @@ class Transport:
 
     def _url(self, request: Request) -> str:
         link = re.match(r"https?://", request.target, re.IGNORECASE) is not None
-        if link and _origin(request.target) != self._origin:
+        if link and origin(request.target) != self._origin:
             raise errors.ForeignLink(
                 f"The service sent a link to {urlsplit(request.target).netloc.rpartition('@')[2]}, not to this environment",
                 asked=request.asked,
@@ -257,12 +257,3 @@ def _whole(response: Response) -> bool:
         return True
     body: Any = response.body.removeprefix(b"\xef\xbb\xbf").strip()
     return bool(body[:1] == b"{" and body[-1:] == b"}")
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    return parts.scheme.lower(), parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme.lower())
