@@ -19,7 +19,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True)
 class Network:
-    """How a sign-in service is reached: a CA bundle's path, a proxy's URL, (connect, read) time-outs in seconds."""
+    """How a service is reached: a CA bundle's path, a proxy's URL, (connect, read) time-outs in seconds."""
 
     ca_bundle: str | None = None
     proxy: str | None = field(default=None, repr=False)

@@ -21,7 +21,7 @@ from requests.auth import AuthBase
 
 from airflow_provider_dynamics import __version__
 from airflow_provider_dynamics.auth.causes import AuthenticationError
-from airflow_provider_dynamics.auth.network import origin
+from airflow_provider_dynamics.auth.network import Network, origin
 from airflow_provider_dynamics.dataverse import errors, failures
 from airflow_provider_dynamics.dataverse.errors import DataverseError
 from airflow_provider_dynamics.dataverse.session import new_session
@@ -96,9 +96,7 @@ class Transport:
         auth: AuthBase,
         *,
         api_version: str = "v9.2",
-        ca_bundle: str | None = None,
-        proxy: str | None = None,
-        timeout: tuple[float, float] = (5, 120),
+        network: Network | None = None,
         caller_object_id: str | None = None,
         connections: int = 16,
         retry: RetryPolicy | None = None,
@@ -114,9 +112,8 @@ class Transport:
         self.parallelism_hint: int | None = None
         self._origin = origin(environment)
         self._auth = auth
-        self._verify = ca_bundle
-        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
-        self._timeout = timeout
+        self._network = network = network or Network()
+        self._proxies = {"http": network.proxy, "https": network.proxy} if network.proxy else {}
         self._headers = {**_HEADERS, **({"CallerObjectId": caller_object_id} if caller_object_id else {})}
         self._session = new_session(connections)
 
@@ -167,16 +164,16 @@ class Transport:
         try:
             reply = self._session.send(
                 self._prepared(request, url),
-                timeout=self._timeout,
+                timeout=self._network.timeout,
                 allow_redirects=False,
                 **self._session.merge_environment_settings(
-                    url, dict(self._proxies), stream=True, verify=self._verify, cert=None
+                    url, dict(self._proxies), stream=True, verify=self._network.ca_bundle, cert=None
                 ),
             )
             with reply:
                 body: bytes = reply.raw.read(decode_content=True)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as failure:
-            error = failures.worded(failure, asked=request.asked, timeout=self._timeout)
+            error = failures.worded(failure, asked=request.asked, timeout=self._network.timeout)
             log.debug("%s: %s", request.asked, error.message)
             raise error from failure
         self._note(request, reply, (time.perf_counter() - began) * 1000)

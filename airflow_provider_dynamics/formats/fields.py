@@ -89,9 +89,6 @@ def file_fields(table: Table, select: Sequence[str] = ()) -> tuple[Field, ...]:
 
 
 def _logical_name(table: Table, name: str) -> str:
-    if name in table.columns:
-        return name
-    for column in table.columns.values():
-        if column.wire_name == name:
-            return column.name
-    raise FormatError(f"table {table.logical_name} has no column {name!r}: correct select")
+    if (column := table.find(name)) is None:
+        raise FormatError(f"table {table.logical_name} has no column {name!r}: correct select")
+    return column.name

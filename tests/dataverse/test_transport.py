@@ -33,7 +33,8 @@ def make_transport(clock):
     def make(**options):
         options = {"retry": RetryPolicy(random=lambda: 0.0), "clock": clock, **options}
         auth = options.pop("auth", None) or bearer()
-        made.append(Transport(ENVIRONMENT, auth, **options))
+        ways = {name: options.pop(name) for name in ("ca_bundle", "proxy", "timeout") if name in options}
+        made.append(Transport(ENVIRONMENT, auth, network=Network(**ways), **options))
         return made[-1]
 
     yield make
