@@ -1,6 +1,8 @@
-"""A Dataverse environment and its Entra tenant that run on this machine: for tests, for the demo, for a first try.
+"""A Dataverse environment and its sign-in services that run on this machine: for tests, for the demo, for a first try.
 
-Importing this costs nothing; the server and its libraries are loaded with the first use of `Emulator`.
+Importing this costs nothing; the server and its libraries are loaded with the first use of `Emulator`. Where to read
+on: `faults` (what can be made to fail), `sign_ins` (what can be turned at the sign-in services), `directory` (which
+applications and people there are), `identity` (ids, certificates and tokens for clients).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`python -m airflow_provider_dynamics.emulator`: serve until told to stop, and say so in one line."""
+"""`python -m airflow_provider_dynamics.emulator`: serve until told to stop, and say so in one line.
+
+The line names the Web app; ``--help`` names the native app and the people.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def _say_ready(emulator: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_dynamics.emulator",
-        description="A Dataverse environment and its Entra tenant on this machine, over TLS.",
+        description="A Dataverse environment and its sign-in services on this machine, over TLS.",
+        epilog=_who_exists(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--port",
@@ -74,6 +79,17 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the certificates here and use them again (default: a temporary folder)",
     )
     return parser
+
+
+def _who_exists() -> str:
+    from airflow_provider_dynamics.emulator.directory import PEOPLE, PUBLIC_CLIENT_ID, USER_IDENTITY
+
+    people = "\n".join(f"  {one.user_name:30} {one.password:28} {one.describe()}" for one in PEOPLE.values())
+    return (
+        f"The native app (no secret, redirects to http://localhost) is {PUBLIC_CLIENT_ID},\n"
+        f"the user-assigned managed identity {USER_IDENTITY}. AD FS is at /adfs.\n"
+        f"Who can sign in, with which password:\n{people}\n"
+    )
 
 
 def _row_count(text: str) -> tuple[str, int]:

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, Protocol, TypeVar
 
 from airflow_provider_dynamics.emulator import control, refusals
 from airflow_provider_dynamics.emulator.entra import Entra
+from airflow_provider_dynamics.emulator.entra.managed import refusal as managed_refusal
 from airflow_provider_dynamics.emulator.faults import Faults
 from airflow_provider_dynamics.emulator.front import NOTHING, Front, Outcome, compressed
 from airflow_provider_dynamics.emulator.messages import Request, Response
+from airflow_provider_dynamics.emulator.sign_ins import SignIns
 from airflow_provider_dynamics.emulator.web_api import WebApi
+
+log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,6 +35,12 @@ T = TypeVar("T")
 
 RECORDED = 20_000  # the oldest recorded requests are forgotten beyond this many
 THREADS = 8
+REDACTED = "[redacted]"
+SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-identity-header"})
+SECRET_PARAMETERS = re.compile(
+    r"((?:^|&)(?:code|password|client_secret|client_assertion|refresh_token|id_token_hint)=)[^&]*",
+    re.IGNORECASE,
+)
 
 
 class Connections(Protocol):
@@ -59,13 +72,16 @@ class RecordedRequest:
 class App:
     """The ASGI application; create one per server."""
 
-    def __init__(self, service: WebApi, faults: Faults, entra: Entra) -> None:
+    def __init__(
+        self, service: WebApi, faults: Faults, entra: Entra, sign_ins: SignIns | None = None
+    ) -> None:
         self.service = service
         self.faults = faults
         self.connections: Connections | None = None
         self.requests: deque[RecordedRequest] = deque(maxlen=RECORDED)
         self._entra = entra
-        self._front = Front(service, faults, entra)
+        self.sign_ins = sign_ins or SignIns(entra, service.faults)
+        self._front = Front(service, faults, entra, self.sign_ins)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="dynamics-emulator")
 
     def close(self) -> None:
@@ -73,11 +89,12 @@ class App:
         self._pool.shutdown(wait=True)
 
     def reset(self, *, touched: bool = False) -> None:
-        """Rows as seeded, no faults, nothing recorded; tokens stay good.
+        """Rows as seeded, no faults, nothing recorded, sign-ins as at the start; tokens stay good.
 
         ``touched`` says that rows may have changed without a request.
         """
         self.faults.clear()
+        self.sign_ins.reset()
         self.requests.clear()
         if touched or self._front.written:
             self.service.reset()
@@ -91,7 +108,7 @@ class App:
         if request is None:
             return
         if request.path.startswith("/_emulator"):
-            await _send(send, await self._threaded(lambda: control.answer(self, request)))
+            await self._send(send, await self._threaded(lambda: control.answer(self, request)))
             return
         outcome = await self._answer(request)
         self._record(request, outcome)
@@ -110,24 +127,31 @@ class App:
             return NOTHING
         if "token_status" in hit:
             settings = hit["token_status"].settings
-            return Outcome(refusals.gateway(settings["status"], settings["retry_after"]))
+            status, wait = settings["status"], settings["retry_after"]
+            return Outcome(managed_refusal(request.path, status, wait) or refusals.gateway(status, wait))
         if "token_html" in hit:
             return Outcome(refusals.gateway(200, None))
-        return Outcome(compressed(request, self._entra.handle(request, hit)))
+        try:
+            return Outcome(compressed(request, self._entra.handle(request, hit)))
+        except Exception:
+            log.exception("the emulator failed on %s %s", request.method, request.path)
+            return Outcome(
+                refusals.error(500, "0x80040216", "The emulator itself failed; its log says where.")
+            )
 
     async def _threaded(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, contextvars.Context().run, work)
 
     def _record(self, request: Request, outcome: Outcome) -> None:
-        headers = {**request.headers}
-        if "authorization" in headers:
-            headers["authorization"] = "[redacted]"
+        headers = {
+            name: REDACTED if name in SECRET_HEADERS else value for name, value in request.headers.items()
+        }
         self.requests.append(
             RecordedRequest(
                 request.method,
                 request.path,
-                request.query,
+                SECRET_PARAMETERS.sub(rf"\1{REDACTED}", request.query),
                 headers,
                 len(request.body),
                 outcome.response.status,
@@ -142,20 +166,28 @@ class App:
         if outcome.truncate and outcome.response.body and self.connections:
             await self._deliver_part(outcome.response, outcome.truncate, scope, receive, send)
             return
-        await _send(send, outcome.response)
+        await self._send(send, outcome.response)
 
     async def _deliver_part(
         self, response: Response, how: Mapping[str, Any], scope: Scope, receive: Receive, send: Send
     ) -> None:
         kept = response.body[: int(len(response.body) * how["keep"])]
         if how["length"] == "cut":
-            await _send(send, Response(response.status, response.headers, kept))
+            await self._send(send, Response(response.status, response.headers, kept))
             return
-        await send(_start(response, len(response.body)))
+        await send(self._start(response, len(response.body)))
         await send({"type": "http.response.body", "body": kept, "more_body": True})
         if self.connections:
             self.connections.close(scope["client"])
         await _gone(receive)
+
+    async def _send(self, send: Send, response: Response) -> None:
+        await send(self._start(response, len(response.body)))
+        await send({"type": "http.response.body", "body": response.body})
+
+    def _start(self, response: Response, length: int) -> MutableMapping[str, Any]:
+        """Begin an answer with the time that the services' clock shows."""
+        return _start(response, length, self._entra.now())
 
 
 async def _request(scope: Scope, receive: Receive) -> Request | None:
@@ -181,20 +213,15 @@ async def _request(scope: Scope, receive: Receive) -> Request | None:
     )
 
 
-def _start(response: Response, length: int) -> MutableMapping[str, Any]:
+def _start(response: Response, length: int, now: float) -> MutableMapping[str, Any]:
     headers = [
         (name.encode("latin-1"), value.encode("latin-1"))
-        for name, value in response.headers
+        for name, value in (("Date", formatdate(now, usegmt=True)), *response.headers)
         if name.lower() != "content-length"
     ]
     if response.status not in (204, 304):
         headers.append((b"Content-Length", str(length).encode()))
     return {"type": "http.response.start", "status": response.status, "headers": headers}
-
-
-async def _send(send: Send, response: Response) -> None:
-    await send(_start(response, len(response.body)))
-    await send({"type": "http.response.body", "body": response.body})
 
 
 async def _gone(receive: Receive) -> None:

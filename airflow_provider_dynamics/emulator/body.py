@@ -18,7 +18,7 @@ from airflow_provider_dynamics.emulator.schema import (
     Column,
     Navigation,
     Table,
-    collections_of,
+    navigation_of,
 )
 
 Find = Callable[[Table, str], str]
@@ -66,7 +66,7 @@ class BodyReader:
             return
         navigation = table.navigations.get(member)
         if navigation is None:
-            if member in collections_of(table.name):
+            if navigation_of(table, member):
                 raise NotEmulated(f"{name}: binding existing rows to a collection while writing")
             raise payload_fault(
                 table,
@@ -105,10 +105,10 @@ class BodyReader:
         if navigation is not None:
             self._single(table, navigation, value, found, creating=creating)
             return
-        collection = collections_of(table.name).get(name)
+        collection = navigation_of(table, name)
         if collection is None:
             raise unknown_property(table, name)
-        if not creating or not isinstance(value, list):
+        if not creating or not isinstance(value, list) or collection.through:
             raise NotEmulated(f"writing the collection {name} of an existing row")
         found.after.append((collection, value))
 

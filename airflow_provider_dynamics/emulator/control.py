@@ -1,13 +1,14 @@
-"""The emulator's own API under /_emulator, out of band: reset, seed, faults, what was asked, what is stored."""
+"""The emulator's own API under /_emulator, out of band: reset, seed, faults, sign-ins, what was asked, what is stored."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from airflow_provider_dynamics.emulator.faults import Faults
 from airflow_provider_dynamics.emulator.messages import Fault, Request, Response
+from airflow_provider_dynamics.emulator.sign_ins import SignIns
 from airflow_provider_dynamics.emulator.web_api import WebApi
 
 
@@ -27,6 +28,9 @@ class Controlled(Protocol):
     def faults(self) -> Faults: ...
 
     @property
+    def sign_ins(self) -> SignIns: ...
+
+    @property
     def requests(self) -> Iterable[Recorded]: ...
 
     def reset(self) -> None: ...
@@ -44,34 +48,47 @@ def answer(app: Controlled, request: Request) -> Response:
 
 def _act(app: Controlled, request: Request) -> Any:
     what = f"{request.method} {request.path.rstrip('/')}"
-    if what == "POST /_emulator/reset":
-        app.reset()
-    elif what == "POST /_emulator/seed":
-        wanted = _content(request)
-        app.service.seed(wanted.get("seed", "sample"), wanted.get("rows"))
-    elif what == "POST /_emulator/faults":
-        for one in _listed(_content(request)):
-            app.faults.set(one)
-        return [one.as_dict() for one in app.faults.all()]
-    elif what == "GET /_emulator/faults":
-        return [one.as_dict() for one in app.faults.all()]
-    elif what == "DELETE /_emulator/faults":
-        app.faults.clear()
-    elif what == "GET /_emulator/requests":
-        return [one.as_dict() for one in list(app.requests)]
-    elif what.startswith("GET /_emulator/rows/"):
+    if what.startswith("GET /_emulator/rows/"):
         return app.service.rows(request.path.rstrip("/").rpartition("/")[2])
-    else:
+    act = _ACTS.get(what)
+    if act is None:
         raise Fault(404, "", f"no such control: {what}; see the emulator's documentation")
-    return {"done": True}
+    answer = act(app, _content(request))
+    return {"done": True} if answer is None else answer
+
+
+def _seed(app: Controlled, wanted: Mapping[str, Any]) -> None:
+    app.service.seed(wanted.get("seed", "sample"), wanted.get("rows"))
+
+
+def _set_faults(app: Controlled, wanted: Any) -> Any:
+    for one in wanted if isinstance(wanted, list) else [wanted]:
+        app.faults.set(one)
+    return _faults(app, None)
+
+
+def _faults(app: Controlled, _: Any) -> Any:
+    return [one.as_dict() for one in app.faults.all()]
+
+
+def _requests(app: Controlled, _: Any) -> Any:
+    return [one.as_dict() for one in list(app.requests)]
+
+
+_ACTS: Mapping[str, Callable[[Controlled, Any], Any]] = {
+    "POST /_emulator/reset": lambda app, _: app.reset(),
+    "POST /_emulator/seed": _seed,
+    "POST /_emulator/faults": _set_faults,
+    "GET /_emulator/faults": _faults,
+    "DELETE /_emulator/faults": lambda app, _: app.faults.clear(),
+    "POST /_emulator/sign_ins": lambda app, wanted: app.sign_ins.apply(wanted),
+    "GET /_emulator/sign_ins": lambda app, _: app.sign_ins.as_dict(),
+    "GET /_emulator/requests": _requests,
+}
 
 
 def _content(request: Request) -> Any:
     return json.loads(request.body or b"{}")
-
-
-def _listed(content: Any) -> list[Mapping[str, Any]]:
-    return content if isinstance(content, list) else [content]
 
 
 def _json(status: int, content: Any) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_dynamics.emulator.app import App, RecordedRequest
 from airflow_provider_dynamics.emulator.entra import Entra
 from airflow_provider_dynamics.emulator.faults import Faults, Switch
+from airflow_provider_dynamics.emulator.identity import Identity
 from airflow_provider_dynamics.emulator.server import HOST, Server
+from airflow_provider_dynamics.emulator.sign_ins import SignIns
 from airflow_provider_dynamics.emulator.tls import certificates
 from airflow_provider_dynamics.emulator.web_api import WebApi
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Emulator:
-    """A Dataverse environment and its Entra tenant on this machine, over TLS.
+class Emulator(Identity):
+    """A Dataverse environment and its sign-in services on this machine, over TLS.
 
     ``seed`` is "sample" (a small company) or None (tables without rows); ``rows`` adds generated rows by
     table's logical name, ``{"account": 100000}``; ``port`` 0 takes a free one; without ``cert_dir`` the
-    certificates live in a temporary folder and go when the emulator stops.
+    certificates live in a temporary folder and go when the emulator stops. ``sign_ins`` turns the sign-in
+    services' knobs (`airflow_provider_dynamics.emulator.sign_ins` lists them).
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Emulator:
         self._touched = False
         self._faults = Faults()
         self._entra = Entra(self._faults)
+        self.sign_ins = SignIns(self._entra, self._service.faults)
         self._port = port
         self._cert_dir = Path(cert_dir) if cert_dir else None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -53,7 +56,7 @@ class Emulator:
         if self._cert_dir is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="dynamics-emulator-")
         folder = self._cert_dir or Path(self._temporary.name if self._temporary else ".")
-        app = App(self._service, self._faults, self._entra)
+        app = App(self._service, self._faults, self._entra, self.sign_ins)
         try:
             files = certificates(folder)
             server = Server(app, files, self._port)
@@ -88,30 +91,10 @@ class Emulator:
         return f"https://{HOST}:{self._running().port}"
 
     @property
-    def authority(self) -> str:
-        """The tenant's sign-in address, as MSAL takes it."""
-        return f"{self.url}/{self.tenant_id}"
-
-    @property
     def ca_bundle(self) -> str:
         """Path of the PEM file a client must trust."""
         self._running()
         return str(self._ca)
-
-    @property
-    def tenant_id(self) -> str:
-        """The Entra tenant."""
-        return self._entra.tenant_id
-
-    @property
-    def client_id(self) -> str:
-        """The app registration, which is also the application user."""
-        return self._entra.client_id
-
-    @property
-    def client_secret(self) -> str:
-        """The app registration's secret."""
-        return self._entra.client_secret
 
     @property
     def service(self) -> WebApi:
@@ -124,25 +107,6 @@ class Emulator:
         """What was asked since the last reset, oldest first, without control requests."""
         return list(self._app.requests) if self._app else []
 
-    def access_token(self, lifetime: float = 3600) -> str:
-        """Return a good access token without asking the token endpoint; lifetime in seconds."""
-        return self._entra.issue(self.url, lifetime)
-
-    def airflow_connection(self, conn_id: str = "dynamics_default") -> dict[str, str]:
-        """Return the environment variable that defines an Airflow connection to this emulator."""
-        fields = {
-            "conn_type": "dynamics",
-            "host": self.url,
-            "login": self.client_id,
-            "password": self.client_secret,
-            "extra": {
-                "tenant_id": self.tenant_id,
-                "authority": self.authority,
-                "ca_bundle": self.ca_bundle,
-            },
-        }
-        return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields)}
-
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return every row of a table, named by its logical name."""
         return self._service.rows(table)
@@ -152,11 +116,12 @@ class Emulator:
         return self._faults.set({"kind": kind, **members})
 
     def reset(self) -> None:
-        """Rows as seeded, no faults, no recorded requests. Tokens stay good."""
+        """Rows as seeded, no faults, no recorded requests, sign-ins as at the start. Tokens stay good."""
         if self._app is not None:
             self._app.reset(touched=self._touched)
         else:
             self._faults.clear()
+            self.sign_ins.reset()
             self._service.reset()
         self._touched = False
 

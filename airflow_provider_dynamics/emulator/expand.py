@@ -19,7 +19,7 @@ from airflow_provider_dynamics.emulator.options import Expand, parse_order
 from airflow_provider_dynamics.emulator.paging import primary_order, write_token
 from airflow_provider_dynamics.emulator.projection import Projection, Row, chunked
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
-from airflow_provider_dynamics.emulator.store import SQL, Store, key_order
+from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Store, key_order
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Expander:
         if select is not None and not self._style.nested and column not in select:
             select = (*select, column)
         projection = Projection(table, select, self._prefer(), with_etag=not self._style.nested)
-        parent = projection.hide(projection.sql.c[column.name])
+        parent = projection.hide(self._parent(item, column, projection))
         key = projection.hide(projection.sql.c[table.primary_id])
         inner = Expander(self._store, self._call, projection, item.expand, self._style)
         parents = [self._projection.hidden(values, self._key) for values in fetched]
@@ -144,11 +144,21 @@ class Expander:
             if link:
                 row[f"{item.navigation.name}@odata.nextLink"] = link
 
+    def _parent(self, item: Expand, column: Column, projection: Projection) -> Any:
+        """The SQL column that holds the id of a related row's parent."""
+        if item.navigation.through:
+            return PAIRS[item.navigation.through.name].c[self._table.primary_id]
+        return projection.sql.c[column.name]
+
     def _children(
         self, item: Expand, table: Table, column: Column, projection: Projection, ids: list[str]
     ) -> Any:
         sql = SQL[table.name]
-        statement = sa.select(*projection.statement_columns()).where(sql.c[column.name].in_(ids))
+        parent = self._parent(item, column, projection)
+        statement = sa.select(*projection.statement_columns()).where(parent.in_(ids))
+        if item.navigation.through:
+            pairs = PAIRS[item.navigation.through.name]
+            statement = statement.where(pairs.c[table.primary_id] == sql.c[table.primary_id])
         if column.is_polymorphic:
             statement = statement.where(sql.c[column.type_column] == self._table.name)
         if item.filter:

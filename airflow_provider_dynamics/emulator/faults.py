@@ -1,4 +1,4 @@
-"""Switches that make the emulator fail the way the real services fail, and the counters behind its real limits.
+"""Switches that make the emulator fail the way the real services fail.
 
 A switch is set with ``Emulator.fault(kind, ...)`` or ``POST /_emulator/faults`` with ``{"kind": ..., ...}``
 (or a list of such objects); ``GET`` lists what is set, ``DELETE`` and every reset clear it.
@@ -37,18 +37,37 @@ poison            a row whose column has value is refused when written: table, c
                   code="0x80040265", message (path, method, skip, every, count: not used)
 ================  =========================================================================================
 
-Kinds for the token endpoint:
+Kinds for the token endpoints (Entra's, AD FS's, the managed-identity endpoints). With a ``path`` they act on every
+request of the sign-in services that it matches, "openid-configuration" or "devicecode" for example; without one on
+token requests only. Each of the second table answers with the AADSTS error it is named for, at Entra only:
 
-================  =========================================================================================
-token_error       Entra's error: error="invalid_client" | "invalid_grant" | "temporarily_unavailable" | ...;
-                  code=7000215, message, status=401 (400 for others than invalid_client), retry_after (none)
-token_status      status=503 with an HTML page; retry_after (none)
-token_html        200 with an HTML page
-token_slow        the answer comes after seconds=1.0
-token_reset       the connection is reset
-token_lifetime    tokens are issued for seconds=3600 (path, method, skip, every, count: not used)
-secret_expired    AADSTS7000222: the client secret has expired
-================  =========================================================================================
+===================  ======================================================================================
+token_error          any error: error="invalid_client" | "invalid_grant" | "temporarily_unavailable" | ...;
+                     code=7000215, message, status=401 (400 for others than invalid_client), retry_after (none),
+                     suberror (none)
+token_status         status=503 with an HTML page, or JSON at the managed-identity endpoints; retry_after (none)
+token_html           200 with an HTML page
+token_slow           the answer comes after seconds=1.0
+token_reset          the connection is reset
+token_lifetime       tokens are issued for seconds=3600; refresh_in (seconds until they should be refreshed; half
+                     the time of tokens that last more than two hours) (path, method, skip, every, count: not used)
+===================  ======================================================================================
+
+===================  ======================================================================================
+secret_expired       AADSTS7000222: the client secret has expired
+certificate_expired  AADSTS700027: the certificate that signed the assertion has expired
+consent_required     AADSTS65001, suberror consent_required: nobody has consented. error="invalid_grant"
+conditional_access   AADSTS53003, suberror message_only, with claims: a policy blocks the token. error="invalid_grant"
+mfa_required         AADSTS50076, suberror basic_action, with claims: a second factor is needed. error="invalid_grant"
+password_expired     AADSTS50055, suberror user_password_expired. error="invalid_grant"
+sign_in_frequency    AADSTS70043, suberror bad_token: a policy asks to sign in again. error="invalid_grant"
+app_disabled         AADSTS7000112: the application is disabled. error="unauthorized_client"
+claims_needed        AADSTS50158, interaction_required, with claims: until a request carries ``claims``
+slow_down            the device flow's slow_down (RFC 8628)
+===================  ======================================================================================
+
+What is a state rather than an error (revoked or expired refresh tokens, rotation, consent, the clock, who is a user of
+the environment, a privilege that is missing) is turned at ``Emulator.sign_ins``: `airflow_provider_dynamics.emulator.sign_ins`.
 
 https://learn.microsoft.com/power-apps/developer/data-platform/api-limits
 """
@@ -58,22 +77,17 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from airflow_provider_dynamics.emulator.limits import DEFAULTS, Limits
 
 COMMON = frozenset({"kind", "path", "method", "skip", "every", "count"})
 
 DATA_KINDS: dict[str, dict[str, Any]] = {
     "throttle": {"limit": "requests", "retry_after": 1, "as_date": False, "no_retry_after": False},
-    "limits": {
-        "requests": 6000,
-        "execution_seconds": 1200.0,
-        "concurrency": 52,
-        "window": 300.0,
-        "servers": 2,
-    },
+    "limits": dict(DEFAULTS),
     "status": {"status": 503, "retry_after": None},
     "error": {
         "status": 400,
@@ -96,12 +110,22 @@ TOKEN_KINDS: dict[str, dict[str, Any]] = {
         "message": None,
         "status": None,
         "retry_after": None,
+        "suberror": None,
     },
     "token_status": {"status": 503, "retry_after": None},
     "token_html": {},
     "token_slow": {"seconds": 1.0},
     "token_reset": {},
     "secret_expired": {},
+    "certificate_expired": {},
+    "consent_required": {"error": None},
+    "conditional_access": {"error": None},
+    "mfa_required": {"error": None},
+    "password_expired": {"error": None},
+    "sign_in_frequency": {"error": None},
+    "app_disabled": {"error": None},
+    "claims_needed": {},
+    "slow_down": {},
 }
 STATE_KINDS: dict[str, dict[str, Any]] = {
     "short_page": {"rows": 1},
@@ -114,7 +138,7 @@ STATE_KINDS: dict[str, dict[str, Any]] = {
         "code": "0x80040265",
         "message": "The row was refused by a plug-in (emulator's poison row).",
     },
-    "token_lifetime": {"seconds": 3600},
+    "token_lifetime": {"seconds": 3600, "refresh_in": None},
 }
 KINDS = DATA_KINDS | TOKEN_KINDS | STATE_KINDS
 
@@ -196,121 +220,6 @@ def switch(description: Mapping[str, Any]) -> Switch:
     )
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Which service protection limit was passed, and after how many seconds to come back."""
-
-    code: str
-    message: str
-    retry_after: float
-
-
-def throttled(limit: str, *, retry_after: float = 1, settings: Mapping[str, Any] | None = None) -> Refusal:
-    """Word one of the three service protection errors."""
-    values = settings or DATA_KINDS["limits"]
-    window = int(values["window"])
-    if limit == "requests":
-        text = f"Number of requests exceeded the limit of {values['requests']} over time window of {window} seconds."
-        return Refusal("0x80072322", text, retry_after)
-    if limit == "time":
-        budget = int(values["execution_seconds"] * 1000)
-        text = (
-            f"Combined execution time of incoming requests exceeded limit of {budget} milliseconds over time window "
-            f"of {window} seconds. Decrease number of concurrent requests or reduce the duration of requests and "
-            "try again later."
-        )
-        return Refusal("0x80072321", text, retry_after)
-    text = f"Number of concurrent requests exceeded the limit of {values['concurrency']}."
-    return Refusal("0x80072326", text, retry_after)
-
-
-@dataclass
-class _Usage:
-    """What one user has used of one server: (moment, execution seconds) of each request in the window."""
-
-    requests: deque[tuple[float, float]] = field(default_factory=deque)
-    execution: float = 0.0
-    running: int = 0
-
-    def forget(self, before: float) -> None:
-        while self.requests and self.requests[0][0] < before:
-            self.execution -= self.requests.popleft()[1]
-
-    def add(self, moment: float, seconds: float) -> None:
-        self.requests.append((moment, seconds))
-        self.execution += seconds
-
-
-class Limits:
-    """Service protection counters per user and web server; counted always, enforced when ``limits`` is on."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._lock = threading.Lock()
-        self._usage: dict[tuple[str, int], _Usage] = {}
-
-    def begin(self, user: str, server: int, enforced: Mapping[str, Any] | None) -> Refusal | None:
-        """Count a request in; a refusal says which limit it passed. Refused requests count as requests too."""
-        with self._lock:
-            moment = self._now()
-            usage = self._usage.setdefault((user, server), _Usage())
-            settings = enforced or DATA_KINDS["limits"]
-            usage.forget(moment - settings["window"])
-            refusal = self._refusal(usage, moment, settings) if enforced else None
-            if refusal:
-                usage.add(moment, 0.0)
-            else:
-                usage.running += 1
-            return refusal
-
-    def end(self, user: str, server: int, seconds: float) -> None:
-        """Count a request out that took that many seconds."""
-        with self._lock:
-            usage = self._usage.setdefault((user, server), _Usage())
-            usage.running = max(0, usage.running - 1)
-            usage.add(self._now(), seconds)
-
-    def remaining(self, user: str, server: int, enforced: Mapping[str, Any] | None) -> tuple[int, float]:
-        """Return the requests and the execution seconds left in the window."""
-        settings = enforced or DATA_KINDS["limits"]
-        with self._lock:
-            usage = self._usage.get((user, server)) or _Usage()
-            requests = settings["requests"] - len(usage.requests) - usage.running
-            return max(0, requests), max(0.0, settings["execution_seconds"] - usage.execution)
-
-    def clear(self) -> None:
-        """Start counting anew."""
-        with self._lock:
-            self._usage.clear()
-
-    def _refusal(self, usage: _Usage, moment: float, settings: Mapping[str, Any]) -> Refusal | None:
-        over = len(usage.requests) + usage.running - settings["requests"]
-        if over >= 0:
-            frees = usage.requests[min(over, len(usage.requests) - 1)][0] if usage.requests else moment
-            return throttled(
-                "requests", retry_after=_wait(frees, moment, settings["window"]), settings=settings
-            )
-        if usage.execution >= settings["execution_seconds"]:
-            frees = _frees_execution(usage, settings["execution_seconds"], moment)
-            return throttled("time", retry_after=_wait(frees, moment, settings["window"]), settings=settings)
-        if usage.running >= settings["concurrency"]:
-            return throttled("concurrency", retry_after=1, settings=settings)
-        return None
-
-
-def _frees_execution(usage: _Usage, budget: float, moment: float) -> float:
-    left = usage.execution
-    for when, seconds in usage.requests:
-        left -= seconds
-        if left < budget:
-            return when
-    return moment
-
-
-def _wait(frees: float, moment: float, window: float) -> float:
-    return max(1, int(frees + window - moment + 0.999))
-
-
 class Faults:
     """The switches that are set; thread-safe."""
 
@@ -344,14 +253,20 @@ class Faults:
         """Return the settings of every switch of a kind that is a state, not a counter of requests."""
         return [one.settings for one in self.all() if one.kind == kind]
 
-    def strike(self, kinds: Mapping[str, Any], method: str, target: str) -> dict[str, Switch]:
-        """Return the switches that hit this request, by kind: passing ones, and at most one that answers it."""
+    def strike(
+        self, kinds: Mapping[str, Any], method: str, target: str, *, named_only: bool = False
+    ) -> dict[str, Switch]:
+        """Return the switches that hit this request, by kind: passing ones, and at most one that answers it.
+
+        ``named_only`` leaves out switches without a path of their own.
+        """
         hit: dict[str, Switch] = {}
         if not self._switches:
             return hit
         with self._lock:
             for one in self._switches:
                 taken = one.kind not in PASSING and any(kind not in PASSING for kind in hit)
-                if one.kind in kinds and one.kind not in hit and not taken and one.strikes(method, target):
+                wanted = one.kind in kinds and one.kind not in hit and not (named_only and one.path is None)
+                if wanted and not taken and one.strikes(method, target):
                     hit[one.kind] = one
         return hit

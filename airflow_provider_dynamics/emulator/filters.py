@@ -24,9 +24,9 @@ from airflow_provider_dynamics.emulator.literals import day_text, moment_text
 from airflow_provider_dynamics.emulator.messages import NotEmulated
 from airflow_provider_dynamics.emulator.options import no_property, odata_fault
 from airflow_provider_dynamics.emulator.query_functions import Function, query_function
-from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table, collections_of
+from airflow_provider_dynamics.emulator.schema import TABLES, Column, Navigation, Table, navigation_of
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, GUID_KINDS, TEXT_KINDS
-from airflow_provider_dynamics.emulator.store import SQL, Condition, fold_condition
+from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Condition, fold_condition
 
 _QUOTED = r"'(?:[^']|'')*'"
 _ALIAS = re.compile(rf"({_QUOTED})|(@\w+)")
@@ -219,11 +219,11 @@ class _Compiler:
         parts = _path(node.owner)
         owner = scope.variables.get(parts[0], scope)
         names = parts[1:] if parts[0] in scope.variables else parts
-        navigation = collections_of(owner.table.name).get(names[0]) if len(names) == 1 else None
-        if navigation is None or navigation.table is None:
+        navigation = navigation_of(owner.table, names[0]) if len(names) == 1 else None
+        if navigation is None or navigation.table is None or not navigation.is_collection:
             raise no_property(owner.table, "/".join(names))
         inner = self._scope(TABLES[navigation.table])
-        joined = points_to(inner.sql, navigation.column, owner.sql, owner.table)
+        joined = _belongs(navigation, inner, owner)
         if node.lambda_ is None:
             return sa.exists().where(joined)
         variables = {**scope.variables, node.lambda_.identifier.name: inner}
@@ -249,6 +249,15 @@ def _wire_name(table: Table, parts: list[str]) -> str:
             table = TABLES[navigation.table]
     column = table.by_name.get(parts[-1])
     return column.wire if column is not None else parts[-1]
+
+
+def _belongs(navigation: Navigation, inner: Scope, owner: Scope) -> Condition:
+    """The join condition of a collection: the row of ``inner`` is one of those of ``owner``."""
+    if navigation.through is None:
+        return points_to(inner.sql, navigation.column, owner.sql, owner.table)
+    pairs = PAIRS[navigation.through.name].alias()
+    there, here = inner.table.primary_id, owner.table.primary_id
+    return (pairs.c[there] == inner.sql.c[there]) & (pairs.c[here] == owner.sql.c[here])
 
 
 def points_to(sql: Any, column: Column, target_sql: Any, target: Table) -> Condition:

@@ -15,16 +15,17 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from airflow_provider_dynamics.emulator import refusals
 from airflow_provider_dynamics.emulator.batch import Batch
-from airflow_provider_dynamics.emulator.entra import Caller, Entra
+from airflow_provider_dynamics.emulator.entra import Entra
 from airflow_provider_dynamics.emulator.faults import DATA_KINDS, Faults, Switch
-from airflow_provider_dynamics.emulator.messages import Request, Response
+from airflow_provider_dynamics.emulator.messages import Principal, Request, Response
 from airflow_provider_dynamics.emulator.seed.identities import ORGANIZATION_ID
+from airflow_provider_dynamics.emulator.sign_ins import SignIns
 from airflow_provider_dynamics.emulator.web_api import Poison, WebApi
 
 log = logging.getLogger(__name__)
@@ -70,10 +71,11 @@ class Seat:
 class Front:
     """The front of one environment."""
 
-    def __init__(self, service: WebApi, faults: Faults, entra: Entra) -> None:
+    def __init__(self, service: WebApi, faults: Faults, entra: Entra, sign_ins: SignIns) -> None:
         self._service = service
         self._faults = faults
         self._entra = entra
+        self._sign_ins = sign_ins
         self.written = False  # since the last reset: what was only read needs no new rows
         self._turn = itertools.count()
         self._fault_version = -1
@@ -90,7 +92,8 @@ class Front:
         if turned_away or caller is None:
             await asyncio.sleep(slow)
             return turned_away or Outcome(refusals.unauthorized(request.origin, self._entra.tenant_id))
-        return await self._seated(request, self._seat(request, caller, hit), hit, slow, threaded)
+        seat = self._seat(request, caller, hit)
+        return await self._seated(replace(request, principal=caller), seat, hit, slow, threaded)
 
     async def _seated(
         self,
@@ -129,7 +132,7 @@ class Front:
             self._fault_version = version
 
     def _turned_away(
-        self, request: Request, caller: Caller | None, hit: Mapping[str, Switch]
+        self, request: Request, caller: Principal | None, hit: Mapping[str, Switch]
     ) -> Outcome | None:
         """Return what a gateway or the token check answers; None lets a request with a token pass."""
         if "reset" in hit and hit["reset"].settings["when"] == "before":
@@ -145,26 +148,26 @@ class Front:
         return refusals.gateway(200, None) if "html" in hit else None
 
     def _challenge(
-        self, request: Request, caller: Caller | None, hit: Mapping[str, Switch]
+        self, request: Request, caller: Principal | None, hit: Mapping[str, Switch]
     ) -> Response | None:
         if "expired_token" in hit:
             return refusals.unauthorized(request.origin, self._entra.tenant_id, expired=True)
-        if "claims" in hit and caller and not caller.has_claims:
+        if "claims" in hit and caller and not caller.answers_challenge:
             return refusals.claims_challenge(request.origin, self._entra.client_id)
         return None
 
-    def _caller(self, request: Request) -> Caller | None:
+    def _caller(self, request: Request) -> Principal | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         return self._entra.check(token.strip(), request.origin) if scheme.lower() == "bearer" else None
 
-    def _seat(self, request: Request, caller: Caller, hit: Mapping[str, Switch]) -> Seat:
+    def _seat(self, request: Request, caller: Principal, hit: Mapping[str, Switch]) -> Seat:
         """Pick the web server: the affinity cookie's when it is sent, else the next one in turn."""
         limits = hit["limits"].settings if "limits" in hit else None
         servers = int(limits["servers"]) if limits else 2
         found = AFFINITY.search(request.headers.get("cookie", ""))
         if found and found["server"] in SERVERS[:servers]:
-            return Seat(caller.client_id, SERVERS.index(found["server"]), limits)
-        return Seat(caller.client_id, next(self._turn) % servers, limits)
+            return Seat(caller.key, SERVERS.index(found["server"]), limits)
+        return Seat(caller.key, next(self._turn) % servers, limits)
 
     def _work(self, request: Request, seat: Seat, hit: Mapping[str, Switch]) -> tuple[Response, float]:
         start = time.perf_counter()
@@ -177,6 +180,8 @@ class Front:
         return compressed(request, self._dressed(request, response, seat)), worked
 
     def _handled(self, request: Request) -> Response:
+        if request.principal and not self._sign_ins.admits(request.principal):
+            return refusals.error(403, "0x80072560", refusals.NOT_A_MEMBER)
         if BATCH.match(unquote(request.path)):
             if request.method != "POST":
                 return refusals.error(405, "0x80060888", "The $batch resource takes POST only.")

@@ -11,12 +11,31 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Principal:
+    """Whom a good token speaks for: an application, or a person who signed in through one.
+
+    A person is known by the object id of the account (Entra) or by the user name alone (AD FS).
+    """
+
+    client_id: str
+    object_id: str | None = None
+    user_name: str | None = None
+    answers_challenge: bool = False
+
+    @property
+    def key(self) -> str:
+        """Who it is, for counting requests."""
+        return self.object_id or self.user_name or self.client_id
+
+
+@dataclass(frozen=True)
 class Request:
     """One HTTP request as received.
 
     ``path`` is percent-encoded and follows the origin, ``query`` is raw and without its question mark,
     ``headers`` has lower-case names (a repeated header is joined by ", "), ``origin`` is
-    "https://127.0.0.1:8765" without a slash at its end.
+    "https://127.0.0.1:8765" without a slash at its end. ``principal`` is whom its token speaks for, None for
+    requests made in process.
     """
 
     method: str
@@ -25,6 +44,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     origin: str
+    principal: Principal | None = None
 
 
 @dataclass(frozen=True)

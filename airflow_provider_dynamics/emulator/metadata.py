@@ -23,6 +23,7 @@ from airflow_provider_dynamics.emulator.metadata_shapes import (
     metadata_type,
     one_to_many,
     option_set,
+    through_pairs,
 )
 from airflow_provider_dynamics.emulator.options import odata_fault
 from airflow_provider_dynamics.emulator.query import no_segment
@@ -70,7 +71,8 @@ def metadata(call: Call, segments: Sequence[Segment]) -> Response:
 def _relationships(call: Call, root: Segment, rest: Sequence[Segment]) -> Response:
     if rest and rest[0].name != f"{NAMESPACE}.OneToManyRelationshipMetadata":
         if rest[0].name == f"{NAMESPACE}.ManyToManyRelationshipMetadata":
-            return _collection(call, "RelationshipDefinitions", [], _no_parts)
+            pairs = {shape["SchemaName"]: shape for name in TABLES for shape in through_pairs(name)}
+            return _collection(call, "RelationshipDefinitions", pairs.values(), _no_parts)
         raise no_segment(rest[0].name)
     shapes = [shape for name in TABLES for shape in many_to_one(name)]
     if root.inside is None:
@@ -115,7 +117,7 @@ def _below_entity(call: Call, table: Table, rest: Sequence[Segment]) -> Response
         "Keys": ([key(table, one) for one in table.keys], "LogicalName"),
         "ManyToOneRelationships": (many_to_one(table.name), "SchemaName"),
         "OneToManyRelationships": (one_to_many(table.name), "SchemaName"),
-        "ManyToManyRelationships": ([], "SchemaName"),
+        "ManyToManyRelationships": (through_pairs(table.name), "SchemaName"),
     }
     if first.name not in collections:
         if further or first.name not in entity(table.name):
@@ -188,7 +190,7 @@ def _entity_parts(shape: Shape, name: str) -> Any:
         "Keys": tuple(key(table, one) for one in table.keys),
         "ManyToOneRelationships": many_to_one(table.name),
         "OneToManyRelationships": one_to_many(table.name),
-        "ManyToManyRelationships": (),
+        "ManyToManyRelationships": through_pairs(table.name),
     }
     return found.get(name)
 

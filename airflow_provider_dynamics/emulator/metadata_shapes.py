@@ -12,11 +12,13 @@ from typing import Any
 from airflow_provider_dynamics.emulator.schema import (
     TABLES,
     Column,
+    Intersect,
     Key,
     Option,
     Table,
     Target,
     collections_of,
+    many_to_many,
 )
 from airflow_provider_dynamics.emulator.schema.model import OPTION_KINDS, stable_id
 
@@ -381,3 +383,30 @@ def one_to_many(name: str) -> tuple[Shape, ...]:
         )
         found.append(relationship(other, navigation.column, target))
     return tuple(found)
+
+
+@cache
+def through_pairs(name: str) -> tuple[Shape, ...]:
+    """The many-to-many relationships of a table, the same seen from either side."""
+    return tuple(_pairs(one.through) for one in many_to_many(name).values() if one.through)
+
+
+def _pairs(intersect: Intersect) -> Shape:
+    """ManyToManyRelationshipMetadata."""
+    shape: Shape = {
+        "MetadataId": stable_id("relationship", intersect.name),
+        "HasChanged": None,
+        "IsCustomRelationship": False,
+        "IsManaged": True,
+        "IsValidForAdvancedFind": True,
+        "SchemaName": intersect.relationship,
+        "SecurityTypes": "None",
+        "RelationshipType": "ManyToManyRelationship",
+        "IntersectEntityName": intersect.name,
+        "IsCustomizable": _managed(value=False, name="iscustomizable"),
+    }
+    for number, name in enumerate(intersect.tables, 1):
+        shape[f"Entity{number}LogicalName"] = name
+        shape[f"Entity{number}IntersectAttribute"] = TABLES[name].primary_id
+        shape[f"Entity{number}NavigationPropertyName"] = intersect.relationship
+    return shape

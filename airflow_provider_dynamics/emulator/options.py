@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from airflow_provider_dynamics.emulator.address import query_syntax, split_outside
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
-from airflow_provider_dynamics.emulator.schema import Column, Navigation, Table, collections_of
+from airflow_provider_dynamics.emulator.schema import Column, Navigation, Table, navigation_of
 
 MAX_EXPANDS = 15
 _LATER = {
@@ -100,7 +100,7 @@ def parse_select(table: Table, text: str | None) -> tuple[Column, ...] | None:
 
 def find_navigation(table: Table, name: str) -> Navigation:
     """A navigation property by its exact name; raises ``Fault`` when there is none."""
-    found = table.navigations.get(name) or collections_of(table.name).get(name)
+    found = navigation_of(table, name)
     if found is None:
         raise no_property(table, name)
     return found

@@ -10,6 +10,10 @@ before each test that asks for it. A test that needs an Airflow connection sets 
         dag.test()
         assert len(dynamics_emulator.rows("account")) == 12
 
+``airflow_connection`` takes the way to sign in, ``airflow_connection("crm", "certificate")`` or ``("crm",
+"refresh_token", "adfs")``; ``dynamics_emulator.sign_ins`` revokes, expires and withdraws,
+``dynamics_emulator.fault`` makes the services fail.
+
 Overriding the session fixture ``dynamics_emulator_options`` changes what the emulator is started with, for
 example ``{"seed": None, "rows": {"account": 5000}}``. Nothing is imported before the first test asks.
 """

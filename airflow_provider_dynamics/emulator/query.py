@@ -29,8 +29,8 @@ from airflow_provider_dynamics.emulator.options import (
 from airflow_provider_dynamics.emulator.paging import Sorted, after, primary_order, read_token, write_token
 from airflow_provider_dynamics.emulator.projection import Projection
 from airflow_provider_dynamics.emulator.render import etag
-from airflow_provider_dynamics.emulator.schema import TABLES, Navigation, Table, collections_of
-from airflow_provider_dynamics.emulator.store import JSON_COLUMN, SQL, Store
+from airflow_provider_dynamics.emulator.schema import TABLES, Navigation, Table, navigation_of
+from airflow_provider_dynamics.emulator.store import JSON_COLUMN, PAIRS, SQL, Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 
 METADATA_VERSION = "74534563"
@@ -64,6 +64,10 @@ def related(table: Table, row_id: str, navigation: Navigation) -> Source:
     """The rows of a collection-valued navigation property of one row."""
     other = TABLES[navigation.table or ""]
     sql, column = SQL[other.name], navigation.column
+    if navigation.through:
+        pairs = PAIRS[navigation.through.name]
+        ids = sa.select(pairs.c[other.primary_id]).where(pairs.c[table.primary_id] == row_id)
+        return Source(other, sql.c[other.primary_id].in_(ids))
     condition = sql.c[column.name] == row_id
     if column.is_polymorphic:
         condition &= sql.c[column.type_column] == table.name
@@ -286,7 +290,7 @@ class Reader:
 
     def follow(self, table: Table, name: str) -> Navigation:
         """A navigation property by its exact name; 404 in the service's words when there is none."""
-        found = table.navigations.get(name) or collections_of(table.name).get(name)
+        found = navigation_of(table, name)
         if found is None:
             raise no_segment(name)
         return found

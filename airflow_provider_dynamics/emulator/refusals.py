@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
-from airflow_provider_dynamics.emulator.faults import Refusal, Switch
-from airflow_provider_dynamics.emulator.faults import throttled as worded
+from airflow_provider_dynamics.emulator.entra.tokens import CHALLENGE
+from airflow_provider_dynamics.emulator.faults import Switch
+from airflow_provider_dynamics.emulator.limits import Refusal
+from airflow_provider_dynamics.emulator.limits import throttled as worded
 from airflow_provider_dynamics.emulator.messages import Response
 
-CLAIMS = {"access_token": {"nbf": {"essential": True, "value": "1700000000"}}}
 NOT_A_MEMBER = "The user is not a member of the organization."
 
 
@@ -60,7 +61,7 @@ def claims_challenge(origin: str, client_id: str) -> Response:
 
     https://learn.microsoft.com/entra/identity-platform/claims-challenge
     """
-    claims = base64.b64encode(json.dumps(CLAIMS).encode()).decode()
+    claims = base64.b64encode(json.dumps(CHALLENGE, separators=(",", ":")).encode()).decode()
     challenge = (
         f'Bearer realm="", authorization_uri="{origin}/common/oauth2/authorize", client_id="{client_id}", '
         f'error="insufficient_claims", claims="{claims}"'

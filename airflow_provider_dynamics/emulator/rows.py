@@ -19,7 +19,7 @@ from airflow_provider_dynamics.emulator.address import (
 )
 from airflow_provider_dynamics.emulator.call import Call, no_content
 from airflow_provider_dynamics.emulator.keys import duplicate_record
-from airflow_provider_dynamics.emulator.messages import Fault, Response
+from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Response
 from airflow_provider_dynamics.emulator.options import check_options
 from airflow_provider_dynamics.emulator.query import Reader, missing_row, no_segment
 from airflow_provider_dynamics.emulator.render import etag
@@ -183,6 +183,8 @@ class Rows:
     def _member(
         self, call: Call, table: Table, row_id: str, navigation: Navigation, segment: Segment
     ) -> Response:
+        if navigation.through:
+            raise NotEmulated(f"changing the many-to-many relationship {navigation.name}")
         other = TABLES[navigation.table or ""]
         back = self._back(navigation, table)
         if call.method == "POST":

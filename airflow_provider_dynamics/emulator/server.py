@@ -121,6 +121,7 @@ class Server:
             log_level="critical",
             access_log=False,
             server_header=False,
+            date_header=False,  # the application's, whose clock can be set
             proxy_headers=False,
             timeout_keep_alive=120,
             timeout_graceful_shutdown=1,

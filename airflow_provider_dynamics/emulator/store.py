@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
-from airflow_provider_dynamics.emulator.schema import TABLES, Table
+from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Intersect, Table
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, GUID_KINDS, TEXT_KINDS
 
 Condition: TypeAlias = Any  # SQLAlchemy expressions over columns known at run time only
@@ -49,7 +49,13 @@ def _sql_table(table: Table) -> sa.Table:
     return sa.Table(table.name, _METADATA, *columns, sa.Column(JSON_COLUMN, sa.LargeBinary()))
 
 
+def _pairs(intersect: Intersect) -> sa.Table:
+    columns = (sa.Column(TABLES[name].primary_id, sa.Text(), primary_key=True) for name in intersect.tables)
+    return sa.Table(intersect.name, _METADATA, *columns)
+
+
 SQL: Mapping[str, sa.Table] = {name: _sql_table(table) for name, table in TABLES.items()}
+PAIRS: Mapping[str, sa.Table] = {one.name: _pairs(one) for one in INTERSECTS}
 DELETED = sa.Table(
     "_deleted",
     _METADATA,
@@ -112,7 +118,7 @@ class Store:
     def _create(self) -> None:
         # Rowversion and JSON are rewritten on every change: no journal to disk, nothing to sync.
         self._connection.execute("PRAGMA journal_mode = MEMORY")
-        for table in (*SQL.values(), DELETED):
+        for table in (*SQL.values(), *PAIRS.values(), DELETED):
             self._connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
         for known in TABLES.values():
             for statement in _indexes(known):
@@ -121,7 +127,7 @@ class Store:
     def clear(self) -> None:
         """Empty every table and start counting versions anew."""
         with self.transaction():
-            for table in (*SQL.values(), DELETED):
+            for table in (*SQL.values(), *PAIRS.values(), DELETED):
                 self._connection.execute(f'DELETE FROM "{table.name}"')  # noqa: S608 - our own table names
             self._version = FIRST_VERSION
 
@@ -201,6 +207,12 @@ class Store:
         text = f'UPDATE "{table.name}" SET {marks} WHERE "{table.primary_id}" = ?'  # noqa: S608 - our own names
         with self._lock:
             self._connection.execute(text, (*(row[name] for name in names), row[table.primary_id]))
+
+    def pair(self, intersect: Intersect, pairs: Iterable[tuple[str, str]]) -> None:
+        """Relate rows, (id in the first table, id in the second); raises sqlite3.IntegrityError on a duplicate."""
+        statement = f'INSERT INTO "{intersect.name}" VALUES (?, ?)'  # noqa: S608 - our own table names
+        with self._lock:
+            self._connection.executemany(statement, pairs)
 
     def insert(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows given in the order of ``storage_names``; raises sqlite3.IntegrityError on a duplicate."""

@@ -24,13 +24,16 @@ class DataFaults:
 
     ``page_size_limit``: pages end after that many rows though more was asked for (the link goes on).
     ``expired_delta``: every delta token is answered 0x80044352.
+    ``privileges_taken``: (user id, or None for everyone; privilege) that roles give and nobody has all the same.
     """
 
     page_size_limit: int | None = None
     expired_delta: bool = False
     poison: list[Poison] = field(default_factory=list)
+    privileges_taken: set[tuple[str | None, str]] = field(default_factory=set)
 
     def clear(self) -> None:
         """Everything off."""
         self.page_size_limit, self.expired_delta = None, False
         self.poison.clear()
+        self.privileges_taken.clear()

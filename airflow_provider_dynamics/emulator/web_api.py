@@ -23,6 +23,7 @@ from airflow_provider_dynamics.emulator.changes import Changes, is_tracking
 from airflow_provider_dynamics.emulator.functions import Functions
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Request, Response
 from airflow_provider_dynamics.emulator.metadata import ROOTS, metadata, service_document
+from airflow_provider_dynamics.emulator.privileges import Privileges
 from airflow_provider_dynamics.emulator.query import Reader, no_segment, related, whole_table
 from airflow_provider_dynamics.emulator.rows import Place, Rows, method_not_allowed
 from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Table
@@ -36,6 +37,12 @@ __all__ = ["DataFaults", "Poison", "WebApi"]
 _log = logging.getLogger(__name__)
 _PATH = re.compile(r"(?P<root>(?:/[^/]+)?/api/data/v9\.[012])(?:/(?P<resource>.*))?", re.DOTALL)
 _BOUND = "Microsoft.Dynamics.CRM."
+_BULK_VERBS: Mapping[str, Sequence[str]] = {
+    "CreateMultiple": ("Create",),
+    "UpdateMultiple": ("Write",),
+    "UpsertMultiple": ("Create", "Write"),
+    "DeleteMultiple": ("Delete",),
+}
 _PLUGIN = "0x80040265"
 
 
@@ -88,6 +95,7 @@ class WebApi:
         self._changes = Changes(self._store, self.faults)
         self._functions = Functions(self._store)
         self._callers = Callers(self._store)
+        self._privileges = Privileges(self._store, self.faults)
         self._seeded: tuple[str | None, Mapping[str, int]] = (seed, dict(rows or {}))
         self._fill()
 
@@ -109,7 +117,11 @@ class WebApi:
             raise Fault(404, "0x8006088a", f"Resource not found for the segment '{request.path}'.")
         root = request.origin + match["root"]
         call = make_call(
-            request, root, match["resource"] or "", self._now(), self._callers.of(request.headers)
+            request,
+            root,
+            match["resource"] or "",
+            self._now(),
+            self._callers.of(request.headers, request.principal),
         )
         segments = split_path(call.resource)
         if not segments:
@@ -141,9 +153,12 @@ class WebApi:
         if rest and rest[0].name.startswith(_BOUND):
             return self._bound(call, table, rest[0].name.removeprefix(_BOUND))
         if call.method == "POST" and not rest:
+            self._privileges.need(call, table, "Create")
             return self._rows.create(call, table)
         if call.method != "GET":
             raise method_not_allowed(call.method)
+        self._privileges.need(call, table, "Read")
+        self._privileges.need_expanded(call, table)
         if not rest:
             return (
                 self._changes.read(call, table)
@@ -161,13 +176,16 @@ class WebApi:
             raise NotEmulated(f"the function or action {_BOUND}{name}")
         if call.method != "POST":
             raise method_not_allowed(call.method)
+        self._privileges.need(call, table, *_BULK_VERBS[name])
         return self._bulk.run(call, table, name)
 
     def _on_row(self, call: Call, place: Place, rest: Sequence[Segment]) -> Response:
         if not rest:
             return self._whole_row(call, place)
         if rest[0].name.startswith(_BOUND):
-            raise NotEmulated(f"the function or action {rest[0].name}")
+            return self._bound_to_row(call, place, rest)
+        if call.method != "GET":
+            self._privileges.need(call, place.table, "Write")
         if len(rest) == 2 and rest[1].name == "$ref" and call.method != "GET":
             return self._rows.reference(call, place, rest[0])
         if call.method == "GET":
@@ -178,8 +196,21 @@ class WebApi:
             return self._rows.delete_property(call, place, rest[0].name)
         raise NotEmulated(f"{call.method} below a row")
 
+    def _bound_to_row(self, call: Call, place: Place, rest: Sequence[Segment]) -> Response:
+        name = rest[0].name.removeprefix(_BOUND)
+        if (place.table.name, name) != ("systemuser", "RetrieveUserPrivileges") or len(rest) > 1:
+            raise NotEmulated(f"the function or action {_BOUND}{name}")
+        if call.method != "GET":
+            raise method_not_allowed(call.method)
+        self._privileges.need(call, place.table, "Read")
+        return self._privileges.answer(call, place.existing())
+
     def _whole_row(self, call: Call, place: Place) -> Response:
+        verbs = {"GET": "Read", "PATCH": "Write" if place.row_id else "Create", "DELETE": "Delete"}
+        if call.method in verbs:
+            self._privileges.need(call, place.table, verbs[call.method])
         if call.method == "GET":
+            self._privileges.need_expanded(call, place.table)
             return self._reader.row(call, place.table, place.existing())
         if call.method == "PATCH":
             return self._rows.patch(call, place)
@@ -189,6 +220,7 @@ class WebApi:
 
     def _below(self, call: Call, place: Place, rest: Sequence[Segment]) -> Response:
         name, last = rest[0].name, rest[-1].name if len(rest) > 1 else ""
+        self._privileges.need(call, place.table, "Read")
         row_id = place.existing()
         if name in place.table.by_wire:
             if last not in {"", "$value"}:
@@ -197,6 +229,8 @@ class WebApi:
         navigation = self._reader.follow(place.table, name)
         if navigation.is_collection:
             source = related(place.table, row_id, navigation)
+            self._privileges.need(call, source.table, "Read")
+            self._privileges.need_expanded(call, source.table)
             answers = {
                 "": self._reader.collection,
                 "$count": self._reader.count,
@@ -245,6 +279,7 @@ class WebApi:
         self._writer.forget()
         self._changes.forget()
         self._callers.forget()
+        self._privileges.forget()
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Every row of a table (by logical name), as the Web API shows it, without annotations.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msal
 import pytest
 import requests
 
 from airflow_provider_dynamics.emulator import Emulator
+from tests.emulator.clients import Browser, MsalSession
 
 API = "/api/data/v9.2"
 
@@ -52,3 +54,51 @@ def wire_to():
 @pytest.fixture
 def wire(emulator: Emulator, wire_to):
     return wire_to(emulator)
+
+
+@pytest.fixture
+def msal_session(emulator):
+    with MsalSession(emulator) as session:
+        yield session
+
+
+@pytest.fixture
+def browser(emulator):
+    opened = Browser(emulator)
+    yield opened
+    opened.session.close()
+
+
+@pytest.fixture
+def web_app(emulator, msal_session):
+    """Build MSAL's confidential client."""
+
+    def build(**changes):
+        options = {
+            "client_id": emulator.client_id,
+            "client_credential": emulator.client_secret,
+            "authority": emulator.authority,
+            "http_client": msal_session,
+            "instance_discovery": False,
+            **changes,
+        }
+        return msal.ConfidentialClientApplication(**options)
+
+    return build
+
+
+@pytest.fixture
+def native_app(emulator, msal_session):
+    """Build MSAL's public client."""
+
+    def build(**changes):
+        options = {
+            "client_id": emulator.public_client_id,
+            "authority": emulator.authority,
+            "http_client": msal_session,
+            "instance_discovery": False,
+            **changes,
+        }
+        return msal.PublicClientApplication(**options)
+
+    return build

@@ -130,7 +130,7 @@ def post(entra, fields, tenant=None, headers=None, hit=None):
         pytest.param({"scope": None}, 400, "invalid_request", 900144, id="no scope"),
         pytest.param({"grant_type": None}, 400, "invalid_request", 900144, id="no grant type"),
         pytest.param(
-            {"grant_type": "refresh_token"}, 400, "unsupported_grant_type", 70003, id="a grant not served yet"
+            {"grant_type": "nonsense"}, 400, "unsupported_grant_type", 70003, id="a grant that does not exist"
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_the_lifetime_switch_shortens_tokens():
     assert body["expires_in"] == 120
     assert entra.check(body["access_token"], ORIGIN) is not None
     later = Entra(faults, now=lambda: time.time() + 200)
-    later._key = entra._key
+    later.tokens.key = entra.tokens.key
     assert later.check(body["access_token"], ORIGIN) is None
 
 
@@ -248,6 +248,6 @@ def test_discovery_names_this_origin_only(emulator, wire):
 
 
 def test_a_path_of_the_sign_in_service_that_is_not_served_says_so(emulator, wire):
-    response = wire("GET", f"/{emulator.tenant_id}/oauth2/v2.0/authorize")
+    response = wire("GET", f"/{emulator.tenant_id}/oauth2/v2.0/logout")
     assert response.status_code == 501
     assert response.json()["error_description"].startswith("not emulated: ")

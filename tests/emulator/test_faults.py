@@ -11,7 +11,8 @@ from http.cookiejar import DefaultCookiePolicy
 import pytest
 import requests
 
-from airflow_provider_dynamics.emulator.faults import KINDS, Faults, Limits, switch
+from airflow_provider_dynamics.emulator.faults import KINDS, Faults, switch
+from airflow_provider_dynamics.emulator.limits import Limits
 
 WHO = "/api/data/v9.2/WhoAmI"
 

@@ -101,3 +101,10 @@ def test_a_wrong_argument_is_named(command, arguments, words):
     assert out == ""
     assert words in errors
     assert "Traceback" not in errors
+
+
+def test_the_help_names_the_native_app_and_the_people(command):
+    out, _ = command("--help").communicate(timeout=20)
+    assert "c0ffee01-93b7-4d1f-8a64-0e5f7b2c4d19" in out
+    assert "alex.reed@contoso.example" in out
+    assert "no user of the environment" in out

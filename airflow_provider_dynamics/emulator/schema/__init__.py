@@ -8,9 +8,18 @@ from functools import cache
 from airflow_provider_dynamics.emulator.schema.account import ACCOUNT
 from airflow_provider_dynamics.emulator.schema.contact import CONTACT
 from airflow_provider_dynamics.emulator.schema.documented import EXAMPLE_RECORD, SAMPLE_EXAMPLE
-from airflow_provider_dynamics.emulator.schema.model import Column, Key, Navigation, Option, Table, Target
+from airflow_provider_dynamics.emulator.schema.model import (
+    Column,
+    Intersect,
+    Key,
+    Navigation,
+    Option,
+    Table,
+    Target,
+)
 from airflow_provider_dynamics.emulator.schema.people import BUSINESSUNIT, SYSTEMUSER, TEAM
 from airflow_provider_dynamics.emulator.schema.sales import LEAD, OPPORTUNITY
+from airflow_provider_dynamics.emulator.schema.security import ROLE, USER_ROLES
 from airflow_provider_dynamics.emulator.schema.service import EMAIL, INCIDENT, TASK
 from airflow_provider_dynamics.emulator.schema.shipment import SHIPMENT
 from airflow_provider_dynamics.emulator.schema.system import (
@@ -20,7 +29,21 @@ from airflow_provider_dynamics.emulator.schema.system import (
     TRANSACTIONCURRENCY,
 )
 
-__all__ = ["BY_SET", "TABLES", "Column", "Key", "Navigation", "Option", "Table", "Target", "collections_of"]
+__all__ = [
+    "BY_SET",
+    "INTERSECTS",
+    "TABLES",
+    "Column",
+    "Intersect",
+    "Key",
+    "Navigation",
+    "Option",
+    "Table",
+    "Target",
+    "collections_of",
+    "many_to_many",
+    "navigation_of",
+]
 
 TABLES: Mapping[str, Table] = {
     table.name: table
@@ -35,6 +58,7 @@ TABLES: Mapping[str, Table] = {
         LEAD,
         OPPORTUNITY,
         ORGANIZATION,
+        ROLE,
         SAMPLE_EXAMPLE,
         SDKMESSAGE,
         SDKMESSAGEFILTER,
@@ -44,6 +68,7 @@ TABLES: Mapping[str, Table] = {
         TRANSACTIONCURRENCY,
     )
 }
+INTERSECTS = (USER_ROLES,)
 BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
 
 
@@ -57,3 +82,26 @@ def collections_of(name: str) -> Mapping[str, Navigation]:
         for target in column.targets
         if target.table == name
     }
+
+
+@cache
+def many_to_many(name: str) -> Mapping[str, Navigation]:
+    """Collection-valued navigation properties of a table that lead through an intersect table."""
+    found = {}
+    for one in INTERSECTS:
+        if name in one.tables:
+            other = TABLES[one.other(name)]
+            key = other.by_name[other.primary_id]
+            found[one.relationship] = Navigation(
+                one.relationship, key, other.name, is_collection=True, through=one
+            )
+    return found
+
+
+def navigation_of(table: Table, name: str) -> Navigation | None:
+    """A navigation property of any kind by its exact name, None when there is none."""
+    return (
+        table.navigations.get(name)
+        or collections_of(table.name).get(name)
+        or many_to_many(table.name).get(name)
+    )

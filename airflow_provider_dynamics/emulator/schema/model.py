@@ -134,17 +134,37 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Intersect:
+    """The pairs of a many-to-many relationship; its navigation property has the same name on both tables."""
+
+    name: str
+    relationship: str
+    first: str
+    second: str
+
+    @property
+    def tables(self) -> tuple[str, str]:
+        return self.first, self.second
+
+    def other(self, table: str) -> str:
+        """The table at the other end."""
+        return self.second if table == self.first else self.first
+
+
+@dataclass(frozen=True, slots=True)
 class Navigation:
     """A navigation property as seen from one table.
 
     Single-valued: ``column`` is on this table and ``table`` the one pointed to (None where the property may
-    reach several, as ``ownerid`` does). Collection-valued: ``column`` is on ``table``.
+    reach several, as ``ownerid`` does). Collection-valued: ``column`` is on ``table``, its primary key where
+    rows of ``through`` stand between the two.
     """
 
     name: str
     column: Column
     table: str | None
     is_collection: bool = False
+    through: Intersect | None = None
 
 
 @dataclass(frozen=True)

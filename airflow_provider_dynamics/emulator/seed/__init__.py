@@ -19,7 +19,7 @@ def fill(store: Store, name: str | None, rows: Mapping[str, int]) -> None:
     """
     from airflow_provider_dynamics.emulator.seed.company import Company
     from airflow_provider_dynamics.emulator.seed.grow import grow, grown_tables
-    from airflow_provider_dynamics.emulator.seed.platform import fill_platform
+    from airflow_provider_dynamics.emulator.seed.platform import fill_platform, give_roles
     from airflow_provider_dynamics.emulator.switches import DataFaults
     from airflow_provider_dynamics.emulator.writer import Writer
 
@@ -29,6 +29,7 @@ def fill(store: Store, name: str | None, rows: Mapping[str, int]) -> None:
     fill_platform(store, writer)
     if name == "sample":
         Company(writer).fill()
+    give_roles(store)
     for table_name, total in rows.items():
         if table_name not in set(grown_tables()):
             raise ValueError(

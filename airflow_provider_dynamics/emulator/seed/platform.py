@@ -6,10 +6,21 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+import sqlalchemy as sa
+
 from airflow_provider_dynamics.emulator.call import Call, Caller, Prefer
+from airflow_provider_dynamics.emulator.directory import (
+    CLIENT_ID,
+    MANAGED_IDENTITIES,
+    PEOPLE,
+    Application,
+    Person,
+)
+from airflow_provider_dynamics.emulator.privileges import ROLES, SALESPERSON, SYSTEM_ADMINISTRATOR, Role
 from airflow_provider_dynamics.emulator.render import RowRenderer
 from airflow_provider_dynamics.emulator.schema import TABLES
 from airflow_provider_dynamics.emulator.schema.model import stable_id
+from airflow_provider_dynamics.emulator.schema.security import USER_ROLES
 from airflow_provider_dynamics.emulator.seed.identities import (
     DEFAULT_TEAM,
     EURO,
@@ -18,7 +29,7 @@ from airflow_provider_dynamics.emulator.seed.identities import (
     SERVICE_USER,
     US_DOLLAR,
 )
-from airflow_provider_dynamics.emulator.store import JSON_COLUMN, Store, storage_names
+from airflow_provider_dynamics.emulator.store import JSON_COLUMN, SQL, Store, storage_names
 from airflow_provider_dynamics.emulator.writer import Writer
 
 FOUNDED = datetime(2023, 1, 9, 8, 0, tzinfo=timezone.utc)
@@ -60,7 +71,30 @@ def fill_platform(store: Store, writer: Writer) -> None:
     put_rows(store, "organization", [_organization()])
     _people(writer, call)
     _messages(store)
+    put_rows(store, "role", [_role(role) for role in ROLES.values()])
     writer.forget()
+
+
+def give_roles(store: Store) -> None:
+    """A role for every user there is: applications and administrators may do everything, people sell."""
+    sql = SQL["systemuser"]
+    admins = {stable_id("systemuser", one.user_name) for one in PEOPLE.values() if one.is_admin}
+    pairs = []
+    for user_id, application_id in store.fetch(sa.select(sql.c.systemuserid, sql.c.applicationid)):
+        role = SYSTEM_ADMINISTRATOR if application_id or user_id in admins else SALESPERSON
+        pairs.append((user_id, role.role_id))
+    store.pair(USER_ROLES, pairs)
+
+
+def _role(role: Role) -> dict[str, Any]:
+    return {
+        "roleid": role.role_id,
+        "name": role.name,
+        "businessunitid": ROOT_UNIT,
+        "parentrootroleid": role.role_id,
+        "createdon": "2023-01-09T08:00:00Z",
+        "modifiedon": "2023-01-09T08:00:00Z",
+    }
 
 
 def _currencies(writer: Writer, call: Call) -> None:
@@ -108,11 +142,43 @@ def _people(writer: Writer, call: Call) -> None:
         "internalemailaddress": name,
         "accessmode": 0,
         "azureactivedirectoryobjectid": stable_id("entra", name),
+        "applicationid": CLIENT_ID,
         "businessunitid@odata.bind": unit,
     }
     writer.create(call, TABLES["systemuser"], user)
+    for person in PEOPLE.values():
+        if person.is_member:
+            writer.create(call, TABLES["systemuser"], {**_person(person), "businessunitid@odata.bind": unit})
+    for client_id in MANAGED_IDENTITIES:
+        writer.create(call, TABLES["systemuser"], {**_identity(client_id), "businessunitid@odata.bind": unit})
     team = {"teamid": DEFAULT_TEAM, "name": "Contoso", "businessunitid@odata.bind": unit}
     writer.create(call, TABLES["team"], team)
+
+
+def _person(person: Person) -> dict[str, Any]:
+    return {
+        "systemuserid": stable_id("systemuser", person.user_name),
+        "firstname": person.given_name,
+        "lastname": person.family_name,
+        "domainname": person.user_name,
+        "internalemailaddress": person.user_name,
+        "accessmode": 0,
+        "azureactivedirectoryobjectid": person.object_id,
+    }
+
+
+def _identity(client_id: str) -> dict[str, Any]:
+    name = f"{client_id}@managed.contoso.example"
+    return {
+        "systemuserid": stable_id("systemuser", client_id),
+        "firstname": "#",
+        "lastname": f"Managed identity {client_id[:8]}",
+        "domainname": name,
+        "internalemailaddress": name,
+        "accessmode": 4,
+        "applicationid": client_id,
+        "azureactivedirectoryobjectid": Application(client_id, "", confidential=True).object_id,
+    }
 
 
 def _messages(store: Store) -> None:

@@ -47,11 +47,14 @@ def test_an_unknown_table_is_404(sample):
     [
         (
             "ChangeTrackingEnabled eq false",
-            {"transactioncurrency", "organization", "sdkmessage", "sdkmessagefilter"},
+            {"transactioncurrency", "organization", "role", "sdkmessage", "sdkmessagefilter"},
         ),
-        (f"OwnershipType eq {CRM}.OwnershipTypes'BusinessOwned'", {"systemuser", "team", "businessunit"}),
+        (
+            f"OwnershipType eq {CRM}.OwnershipTypes'BusinessOwned'",
+            {"systemuser", "team", "businessunit", "role"},
+        ),
         ("IsActivity eq true", {"task", "email"}),
-        ("CanCreateAttributes/Value eq false", {"sdkmessage", "sdkmessagefilter"}),
+        ("CanCreateAttributes/Value eq false", {"role", "sdkmessage", "sdkmessagefilter"}),
         ("startswith(LogicalName,'contoso') or ObjectTypeCode eq 1", {"contoso_shipment", "account"}),
         ("EntitySetName eq @set&@set='leads'", {"lead"}),
         ("not (ObjectTypeCode lt 10301)", {"contoso_shipment", "sample_example", "example_record"}),

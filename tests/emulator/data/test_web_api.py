@@ -38,7 +38,7 @@ def test_rows_are_counted_in_parallel_arrays(sample):
 
 def test_bound_functions_and_unknown_ones_are_not_emulated(sample):
     user = sample.get("WhoAmI").json["UserId"]
-    assert sample.get(f"systemusers({user})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()").status == 501
+    assert sample.get(f"systemusers({user})/Microsoft.Dynamics.CRM.RetrieveTeamPrivileges()").status == 501
     assert sample.get("GetTimeZoneCodeByLocalizedName(LocaleId=1033)").status == 501
 
 
