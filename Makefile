@@ -45,7 +45,7 @@ bench: $(VENV)/ready
 
 # needs uv (https://docs.astral.sh/uv/), which nothing else here does
 COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header \
-  --extra parquet --extra pandas --extra polars --extra emulator
+  --extra parquet --extra pandas --extra polars --extra redis --extra emulator
 
 requirements:
 	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in

@@ -6,17 +6,27 @@ One spelling for one table, so that a DAG that writes it and a DAG scheduled on 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.exceptions import AirflowFailException
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.sdk import AssetWatcher
 
-__all__ = ["SCHEME", "convert_to_openlineage", "create_asset", "sanitize_uri", "table_asset"]
+__all__ = [
+    "SCHEME",
+    "ChangedRows",
+    "changed_rows",
+    "convert_to_openlineage",
+    "create_asset",
+    "sanitize_uri",
+    "table_asset",
+]
 
 SCHEME = "dataverse"
 
@@ -46,6 +56,64 @@ def table_asset(
     host = environment.split("://", 1)[-1].rstrip("/")
     uri = sanitize_uri(urlsplit(f"{SCHEME}://{host}/{table}")).geturl()
     return Asset(name=name or uri, uri=uri, group=group or "asset", extra=extra, watchers=list(watchers))
+
+
+@dataclass(frozen=True)
+class ChangedRows:
+    """What the watchers of a DAG's tables saw change; its length is the number of changes.
+
+    ``changed`` and ``deleted`` are row ids, each once. ``complete`` is False where the events name fewer rows
+    than changed, or a watcher had lost its place: then only reading the changes shows all of them.
+    """
+
+    changed: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    count: int = 0
+    complete: bool = True
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __bool__(self) -> bool:
+        return self.count > 0 or not self.complete
+
+
+def changed_rows(triggering_asset_events: Mapping[Any, Sequence[Any]] | None) -> ChangedRows:
+    """Return what ``DynamicsChangesTrigger`` told the events that set off this DAG run; nothing for a run started by hand.
+
+    :param triggering_asset_events: the value of that name in the task's context
+    :raises AirflowFailException: the newest event of an asset says that its watcher has a problem; the text is
+        the problem's, with its remedy
+    """
+    payloads: list[Mapping[str, Any]] = []
+    for asset, events in (triggering_asset_events or {}).items():
+        if isinstance(asset, AssetAlias):  # the same events again
+            continue
+        told = list(_payloads(events))
+        if told and told[-1].get("status") == "error":
+            raise AirflowFailException(
+                str(told[-1].get("message") or "A watcher has a problem and did not say which.")
+            )
+        payloads += [payload for payload in told if payload.get("status") == "success"]
+    named = {
+        kind: [row for payload in payloads for row in payload.get(kind, ())]
+        for kind in ("changed", "deleted")
+    }
+    count = sum(payload.get("changed_count", 0) + payload.get("deleted_count", 0) for payload in payloads)
+    return ChangedRows(
+        changed=tuple(dict.fromkeys(named["changed"])),
+        deleted=tuple(dict.fromkeys(named["deleted"])),
+        count=count,
+        complete=count == sum(map(len, named.values())) and all(p.get("mode") == "delta" for p in payloads),
+    )
+
+
+def _payloads(events: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield what watchers have said, the oldest first; events of tasks say nothing."""
+    for event in sorted(events, key=lambda event: event.timestamp):
+        payload = (event.extra or {}).get("payload")
+        if isinstance(payload, dict):
+            yield payload
 
 
 def create_asset(*, host: str, table: str, extra: dict[str, Any] | None = None) -> Asset:

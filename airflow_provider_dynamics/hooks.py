@@ -5,20 +5,26 @@ The hook keeps nothing: the connection is read whenever it is used, so a correct
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseHook
 
 from airflow_provider_dynamics.compat import aread_extra, mask_secret
+from airflow_provider_dynamics.metrics import count_sign_in, gauge_days_left
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import Connection
 
     from airflow_provider_dynamics.connection import Settings
+    from airflow_provider_dynamics.connection.health import Health
     from airflow_provider_dynamics.dataverse import Client, Query
 
-__all__ = ["DynamicsHook"]
+__all__ = ["DynamicsHook", "allowed_authorities", "sign_in_options", "tried"]
 
 _LONGEST = 1900  # characters; Airflow keeps 2,000 of a connection test's result
 
@@ -54,7 +60,7 @@ class DynamicsHook(BaseHook):
 
         :param options: what else `Settings.client` takes, such as `retry`
         """
-        return self.settings.client(**{"on_token": mask_secret, **options})
+        return self.settings.client(**{**sign_in_options(), **options})
 
     def get_rows(self, query: Query) -> list[dict[str, Any]]:
         """Return all rows of a query, in memory: for look-ups, not for exports."""
@@ -76,23 +82,29 @@ class DynamicsHook(BaseHook):
         with self.get_conn() as client:
             return frame(client.pages(query), client.table(query.table), query.select, df_type)
 
-    def test_connection(self) -> tuple[bool, str]:
-        """Sign in, ask Dataverse who we are, and say so; Airflow's Test button shows the text.
+    def credential_health(self) -> Health:
+        """Say how long the connection's credential still lasts, as far as that is known, and as a metric too.
 
-        Nothing is tried twice: somebody waits for the answer, and Airflow gives it a minute.
+        Nobody is asked but the connection and the credential store. Raises SettingsError and StoreError.
         """
-        from airflow_provider_dynamics.auth.causes import AuthenticationError
-        from airflow_provider_dynamics.connection import Settings, SettingsError
-        from airflow_provider_dynamics.dataverse import RetryPolicy
-        from airflow_provider_dynamics.dataverse.errors import DataverseError
+        from airflow_provider_dynamics.connection.health import credential_health
+        from airflow_provider_dynamics.state import credential_store
 
-        try:
+        settings = self.settings
+        health = credential_health(settings, credential_store().load(settings.store_key), time.time())
+        if health.days_left is not None:
+            gauge_days_left(self.dynamics_conn_id, health.mode, health.days_left)
+        return health
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Sign in, ask Dataverse who we are, and say so; Airflow's Test button shows the text."""
+        from airflow_provider_dynamics.connection import Settings
+
+        def settings() -> Settings:
             connection = self.get_connection(self.dynamics_conn_id)
-            settings = Settings.from_fields(**_fields(connection, connection.extra_dejson))
-            with settings.client(on_token=mask_secret, retry=RetryPolicy.never()) as client:
-                return True, f"Connected to {client.environment} as {_user(client, settings)}."
-        except (SettingsError, AuthenticationError, DataverseError) as error:
-            return False, str(error)[:_LONGEST]
+            return Settings.from_fields(**_fields(connection, connection.extra_dejson))
+
+        return tried(settings)
 
     def _settings(self, connection: Connection, extra: dict[str, Any]) -> Settings:
         from airflow_provider_dynamics.connection import Settings, SettingsError
@@ -103,10 +115,43 @@ class DynamicsHook(BaseHook):
             raise SettingsError(f"Connection '{self.dynamics_conn_id}': {error}") from None
 
 
-def _fields(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
+def tried(read: Callable[[], Settings]) -> tuple[bool, str]:
+    """Sign in with what `read` returns, and say in a sentence what came of it, also where `read` raises SettingsError.
+
+    It signs in whatever tokens this process has, and tries nothing twice: somebody waits for the answer, and Airflow
+    gives it a minute.
+    """
+    from airflow_provider_dynamics.auth.causes import AuthenticationError
+    from airflow_provider_dynamics.auth.texts import fitted
+    from airflow_provider_dynamics.auth.tokens import TokenCache
+    from airflow_provider_dynamics.connection import SettingsError
+    from airflow_provider_dynamics.dataverse import RetryPolicy
+    from airflow_provider_dynamics.dataverse.errors import DataverseError
+
+    try:
+        settings = read()
+        with settings.client(**sign_in_options(), retry=RetryPolicy.never(), cache=TokenCache()) as client:
+            return True, f"Connected to {client.environment} as {_user(client, settings)}."
+    except (SettingsError, AuthenticationError, DataverseError) as error:
+        return False, fitted(_without_markup(str(error)), _LONGEST)
+
+
+def sign_in_options() -> dict[str, Any]:
+    """Return what each sign-in of Airflow's is given: the deployment's store, its tokens masked, its outcome counted."""
+    from airflow_provider_dynamics.state import credential_store
+
+    return {"store": credential_store(), "on_token": mask_secret, "on_event": count_sign_in}
+
+
+def allowed_authorities() -> list[str]:
+    """Return the sign-in hosts that this deployment trusts besides the clouds' own: `[dynamics] allowed_authorities`."""
     from airflow.sdk.configuration import conf
 
     listed = conf.get("dynamics", "allowed_authorities", fallback="") or ""
+    return listed.replace(",", " ").split()
+
+
+def _fields(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
     return {
         "host": connection.host,
         "login": connection.login,
@@ -114,15 +159,21 @@ def _fields(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
         "port": connection.port,
         "schema": connection.schema,
         "extra": extra,
-        "allowed_authorities": listed.replace(",", " ").split(),
+        "allowed_authorities": allowed_authorities(),
     }
+
+
+def _without_markup(text: str) -> str:
+    """Return a text that every place shows whole: `airflow connections test` takes [words] in brackets for markup and drops them."""
+    return re.sub(r"\[([a-z#/@][^\[\]]*)\]", r"(\1)", text)
 
 
 def _user(client: Client, settings: Settings) -> str:
     """Return how the environment calls us; reading one's own name takes a privilege that not everybody has."""
     from airflow_provider_dynamics.dataverse.errors import DataverseError
 
-    kind = "user" if settings.caller_object_id else "application user"
+    in_person = settings.caller_object_id or settings.auth_type in {"refresh_token", "username_password"}
+    kind = "user" if in_person else "application user"
     user_id = client.who_am_i()["UserId"]
     try:
         name = client.get("systemuser", user_id, select=["fullname"])["fullname"]

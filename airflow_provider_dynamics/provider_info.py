@@ -43,20 +43,20 @@ def _choice(label: str, description: str, section: str, labels: dict[str, str]) 
 _FIELDS: dict[str, dict[str, Any]] = {
     "auth_type": _choice(
         "Auth type",
-        "How to sign in. The fields above are for an app registration with a client secret.",
+        "How to sign in. An application user (the first four) needs nobody to sign in again and is the better choice.",
         _AUTHENTICATION,
         {
             "client_secret": "Client secret (application user)",
-            "certificate": "Certificate (not available yet)",
-            "refresh_token": "Signed-in user (not available yet)",
-            "managed_identity": "Managed identity (not available yet)",
-            "workload_identity": "Workload identity (not available yet)",
-            "username_password": "User name and password (not available yet)",
+            "certificate": "Certificate (application user)",
+            "managed_identity": "Managed identity (application user)",
+            "workload_identity": "Workload identity (application user)",
+            "refresh_token": "Signed-in user",
+            "username_password": "User name and password (discouraged)",
         },
     ),
     "tenant_id": _text(
         "Tenant ID",
-        "The directory's GUID or one of its domains, such as contoso.onmicrosoft.com (Entra admin center > Overview).",
+        "The directory's GUID or one of its domains, such as contoso.onmicrosoft.com. Empty: the environment is asked for it.",
         _AUTHENTICATION,
     ),
     "cloud": _choice(
@@ -77,6 +77,12 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "What the access token is for. Empty: the environment's own, <Environment URL>/.default.",
         _AUTHENTICATION,
     ),
+    "credential_end_date": _text(
+        "Client secret's end date",
+        "The day the client secret expires, as the Entra admin center shows it; then DynamicsCredentialExpirySensor can warn.",
+        _AUTHENTICATION,
+        format="date",
+    ),
     "certificate": _text(
         "Certificate",
         "The public certificate in PEM, or its path. Airflow shows this field: never paste a private key here.",
@@ -93,8 +99,17 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "description": "Needed where the app registration trusts a certificate's subject and issuer.",
         "schema": {"type": "boolean", "default": False, "section": _CERTIFICATE},
     },
-    "refresh_token": _secret("Refresh token", "What authorizing this connection returned.", _PERSON),
-    "username": _text("User name", "The name the person signs in with.", _PERSON),
+    "refresh_token": _secret(
+        "Refresh token",
+        "Filled in by signing in: Admin > Microsoft Dynamics 365, or `airflow dynamics login`. Renewed copies are kept in the "
+        "credential store.",
+        _PERSON,
+    ),
+    "username": _text(
+        "User name",
+        "Who is signed in, such as ann@contoso.com. Needed for a password, and where several people share an app.",
+        _PERSON,
+    ),
     "user_password": _secret(
         "User password", "Fails where a second factor is asked for: prefer an application user.", _PERSON
     ),
@@ -108,7 +123,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "Authority type",
         "Which kind of service signs in.",
         _ON_PREMISES,
-        {"entra": "Microsoft Entra ID", "adfs": "AD FS, for Dynamics 365 on-premises (not available yet)"},
+        {"entra": "Microsoft Entra ID", "adfs": "AD FS, for Dynamics 365 on-premises"},
     ),
     "authority": _text(
         "Authority",
@@ -116,7 +131,9 @@ _FIELDS: dict[str, dict[str, Any]] = {
         _ON_PREMISES,
     ),
     "resource": _text(
-        "AD FS resource", "The relying party's identifier, such as https://auth.contoso.com/.", _ON_PREMISES
+        "AD FS resource",
+        "The relying party's identifier, such as https://auth.contoso.com/. Empty: the Environment URL.",
+        _ON_PREMISES,
     ),
     "ca_bundle": _text(
         "CA bundle",
@@ -205,14 +222,37 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "allowed_authorities": {
                         "description": (
-                            "Sign-in services, besides Microsoft's own, that connections may send their secrets to: "
-                            "host names or URLs, separated by commas. This machine itself is always allowed."
+                            "Sign-in services, besides Microsoft's own, that connections may send their secrets to, and "
+                            "on-premises environments outside the domain of their AD FS: host names or URLs, separated by "
+                            "commas. This machine itself is always allowed."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "adfs.contoso.com, login.contoso.com:8443",
                         "default": "",
-                    }
+                    },
+                    "credential_store": {
+                        "description": (
+                            "Where renewed refresh tokens are kept: variable (an Airflow Variable, encrypted with the Fernet key), "
+                            "none, file:///folder on a volume that all workers share, redis://host:6379/0 (needs the extra redis), "
+                            "or the dotted path of a class of your own."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "file:///opt/airflow/dynamics",
+                        "default": "variable",
+                    },
+                    "credential_store_key": {
+                        "description": (
+                            "The Fernet key that encrypts what a file:// or redis:// store keeps; several, separated by commas, "
+                            "while it is exchanged. Empty: Airflow's [core] fernet_key. Without any key these stores do not work."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "sensitive": True,
+                        "example": None,
+                        "default": "",
+                    },
                 },
             }
         },

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import (
     AirflowException,
@@ -18,9 +18,14 @@ from airflow.sdk.exceptions import (
     AirflowOptionalProviderFeatureException,
 )
 
+from airflow_provider_dynamics.auth.texts import fitted
 from airflow_provider_dynamics.compat import HAS_RETRY_POLICY, RetryDecision, RetryPolicy
 
+if TYPE_CHECKING:
+    from airflow_provider_dynamics.auth.causes import Kind
+
 __all__ = [
+    "DEFAULT_RETRY_POLICY",
     "DynamicsRetryPolicy",
     "DynamicsRetryableError",
     "Reason",
@@ -40,7 +45,7 @@ class DynamicsRetryableError(AirflowException):
     def __init__(
         self, text: str, *, error_type: str = "", code: str | None = None, retry_after: float | None = None
     ) -> None:
-        super().__init__(text)
+        super().__init__(fitted(text))
         self.error_type = error_type
         self.code = code
         self.retry_after = retry_after
@@ -48,13 +53,21 @@ class DynamicsRetryableError(AirflowException):
 
 @dataclass(frozen=True)
 class Reason:
-    """Why something failed, in a form that can travel in a trigger's event: no token, no body, no secret."""
+    """Why something failed, in a form that can travel in a trigger's event: no token, no body, no secret.
+
+    ``kind`` says who has to act (``transient``: nobody, ``permanent``: whoever owns the connection or the DAG,
+    ``needs-interaction``, ``needs-admin``); only what is transient is worth a retry.
+    """
 
     message: str
     error_type: str = ""
     code: str | None = None
-    retryable: bool = False
+    kind: Kind = "permanent"
     retry_after: float | None = None
+
+    @property
+    def retryable(self) -> bool:
+        return self.kind == "transient"
 
     def as_event(self) -> dict[str, Any]:
         return {"status": "error", **asdict(self)}
@@ -76,15 +89,16 @@ class Reason:
 def reason_of(error: BaseException) -> Reason | None:
     """Say why one of our errors happened, or that an optional package is missing; None for errors of others."""
     from airflow_provider_dynamics.auth.causes import AuthenticationError
+    from airflow_provider_dynamics.auth.store import StoreError
     from airflow_provider_dynamics.connection import SettingsError
-    from airflow_provider_dynamics.dataverse.errors import DataverseError, Interrupted
+    from airflow_provider_dynamics.dataverse.errors import DataverseError
     from airflow_provider_dynamics.formats import FormatError
 
     name = type(error).__name__
     if isinstance(error, (DataverseError, AuthenticationError)):
-        # a worker that is being shut down cancels too, and then another one may go on
-        retryable = error.retryable or isinstance(error, Interrupted)
-        return Reason(str(error), name, error.code or None, retryable, error.retry_after)
+        return Reason(str(error), name, error.code or None, error.kind, error.retry_after)
+    if isinstance(error, StoreError):
+        return Reason(str(error), name, kind="transient" if error.retryable else "permanent")
     if isinstance(error, (SettingsError, FormatError, AirflowOptionalProviderFeatureException)):
         return Reason(str(error), name)
     return None
@@ -115,8 +129,8 @@ def airflow_errors() -> Iterator[None]:
 class DynamicsRetryPolicy(RetryPolicy):
     """Retry a Dynamics task as the service asks: after its ``Retry-After``, and not at all where it cannot help.
 
-    Worth setting on a task of your own that uses ``DynamicsHook``, and on any task that is often throttled;
-    the operators here already fail at once on what cannot pass. Needs Airflow 3.3.
+    On Airflow 3.3 the operators, sensors and transfers here have it unless they are given another
+    ``retry_policy``, or None; set it on a task of your own that uses ``DynamicsHook``.
 
     :raises AirflowOptionalProviderFeatureException: on an older Airflow
     """
@@ -136,8 +150,23 @@ class DynamicsRetryPolicy(RetryPolicy):
             return RetryDecision.default()
         if not reason.retryable:
             return RetryDecision.fail(reason=reason.message)
-        wait = None if reason.retry_after is None else timedelta(seconds=reason.retry_after)
-        return RetryDecision.retry(delay=wait, reason=reason.message)
+        if reason.retry_after is None:
+            return RetryDecision.retry(reason=reason.message)
+        asked = f"The service asks to wait for {reason.retry_after:g} s. {reason.message}"
+        return RetryDecision.retry(delay=timedelta(seconds=reason.retry_after), reason=fitted(asked))
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what a policy is rebuilt from: it has no settings."""
+        return {}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> DynamicsRetryPolicy:  # noqa: ARG003 - Airflow passes it
+        """Return the policy again."""
+        return cls()
+
+
+DEFAULT_RETRY_POLICY: RetryPolicy | None = DynamicsRetryPolicy() if HAS_RETRY_POLICY else None
+"""What our tasks carry unless they are told otherwise; None on Airflow 3.2, which has no such thing."""
 
 
 def _reason_in_chain(exception: BaseException | None) -> Reason | None:
@@ -145,7 +174,9 @@ def _reason_in_chain(exception: BaseException | None) -> Reason | None:
     while exception is not None and id(exception) not in seen:
         seen.add(id(exception))
         if isinstance(exception, DynamicsRetryableError):
-            return Reason(str(exception), exception.error_type, exception.code, True, exception.retry_after)
+            return Reason(
+                str(exception), exception.error_type, exception.code, "transient", exception.retry_after
+            )
         if reason := reason_of(exception):
             return reason
         exception = exception.__cause__

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowSkipException, TaskDeferralError
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_provider_dynamics.operators import DynamicsOperator
-from airflow_provider_dynamics.retry import DynamicsRetryableError, Reason
-from airflow_provider_dynamics.triggers import DynamicsRowTrigger, DynamicsTrigger, find_row
+from airflow_provider_dynamics.retry import DynamicsRetryableError, airflow_errors
+from airflow_provider_dynamics.triggers import (
+    DynamicsCredentialExpiryTrigger,
+    DynamicsRowTrigger,
+    DynamicsTrigger,
+    find_ending,
+    find_row,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["DynamicsRowSensor", "DynamicsSensor"]
+__all__ = ["DynamicsCredentialExpirySensor", "DynamicsRowSensor", "DynamicsSensor"]
 
 
 class DynamicsSensor(DynamicsOperator, BaseSensorOperator):
@@ -52,27 +58,6 @@ class DynamicsSensor(DynamicsOperator, BaseSensorOperator):
         if not found:
             self._defer()
         return found.xcom_value if isinstance(found, PokeReturnValue) else None
-
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
-        """Return what the trigger found.
-
-        :raises AirflowFailException: it cannot be found by trying again; no retries are spent
-        :raises DynamicsRetryableError: it may pass
-        """
-        if event is None or event.get("status") not in {"success", "error"}:
-            raise DynamicsRetryableError(f"The trigger of {self.task_id} fired without saying what happened.")
-        if event["status"] == "error":
-            raise Reason.from_event(event).as_exception()
-        return {name: value for name, value in event.items() if name != "status"}
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Say why when a trigger died of something nobody foresaw: Airflow's own text is only "Trigger failure"."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralError as error:
-            lines = (next_kwargs or {}).get("traceback") or []
-            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            raise DynamicsRetryableError(f"{error}: {last}" if last else str(error)) from error
 
     def _first_look(self, context: Context) -> bool | PokeReturnValue:
         try:
@@ -131,3 +116,68 @@ class DynamicsRowSensor(DynamicsSensor):
             dynamics_conn_id=self.dynamics_conn_id,
             poll_interval=self.poke_interval,
         )
+
+
+class DynamicsCredentialExpirySensor(DynamicsSensor):
+    """Wait until a connection's credential has less than ``warn_days`` left, or is known to be dead.
+
+    What comes after it is the warning. With ``wait=False``, for a daily DAG, it looks once and is skipped when
+    all is well; what is wrong with the connection still fails it.
+
+    It asks no service: a refresh token's end follows from its last renewal (90 days at Entra; 8 hours at AD FS,
+    unless its administrator set another time), a certificate says its own, a client secret's is the connection's
+    *Client secret's end date*. What is not known never fires. Managed and workload identities do not end.
+
+    Returns ``{"dynamics_conn_id", "mode", "user", "what", "expires_at", "days_left", "dead", "failure",
+    "sentence", …}``, without any secret; ``sentence`` is worded for a notification.
+
+    :param warn_days: days before the end from which it is true
+    :param wait: False looks once
+    :param poke_interval: seconds between looks; an hour, since days are counted
+    :param deferrable: wait in the triggerer; default: Airflow's ``[operators] default_deferrable``
+    :param dynamics_conn_id: the connection of type ``dynamics``
+    """
+
+    template_fields: Sequence[str] = ("dynamics_conn_id", "warn_days")
+
+    def __init__(
+        self, *, warn_days: float | str = 30, wait: bool = True, poke_interval: float = 3600, **kwargs: Any
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.warn_days = warn_days
+        self.wait = wait
+
+    def execute(self, context: Context) -> Any:
+        """Wait, or look once.
+
+        :raises AirflowSkipException: with ``wait=False``: nothing ends soon, as far as is known
+        """
+        if self.wait:
+            return super().execute(context)
+        found = self.poke(context)
+        if not found:
+            raise AirflowSkipException(
+                f"Nothing of {self.dynamics_conn_id} is known to end within {self._days:g} days."
+            )
+        return found.xcom_value
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once at what is known of the credential."""
+        with airflow_errors():
+            found = find_ending(self.hook, self._days)
+        if found:
+            self.log.warning("%s: %s", self.dynamics_conn_id, found["sentence"])
+        return PokeReturnValue(found is not None, found)
+
+    def trigger(self) -> DynamicsCredentialExpiryTrigger:
+        return DynamicsCredentialExpiryTrigger(
+            warn_days=self._days, dynamics_conn_id=self.dynamics_conn_id, poll_interval=self.poke_interval
+        )
+
+    @property
+    def _days(self) -> float:
+        """The days, which a template may have left as text."""
+        try:
+            return float(self.warn_days)
+        except (TypeError, ValueError):
+            raise AirflowFailException(f"warn_days is {self.warn_days!r}: give a number of days.") from None

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [read] [export] [memory] [imports] [emulator] [--rounds N]`: prints a table of what was measured.
+"""`python -m benchmarks [read] [export] [memory] [imports] [tokens] [emulator] [--rounds N]`: prints a table of what was measured.
 
 Contenders take turns (A B C A B C …), each run in a process of its own, and medians are compared, so that
 what else the machine does falls on all of them alike.
@@ -11,7 +11,7 @@ import platform
 import statistics
 from collections.abc import Callable, Sequence
 
-from benchmarks import emulator
+from benchmarks import emulator, tokens
 from benchmarks.processes import Run, python, run, set_rows, stub
 
 ROWS = 200_000
@@ -100,6 +100,14 @@ def imports(rounds: int) -> None:
         print(f"  {name:70}{statistics.median(measured):10.1f}")
 
 
+def token_speed(rounds: int) -> None:
+    """Asking for a token that is fresh."""
+    measured = [tokens.measure() for _ in range(max(rounds, 5))]
+    print("\nA token for each request, ms of processor time")
+    label = f"{tokens.CALLS:,} calls of a warm get_token (wanted: at most 20)"
+    print(f"  {label:70}{statistics.median(measured):10.1f}")
+
+
 def emulator_speed(rounds: int) -> None:
     """The emulator by plain requests."""
     measured = [emulator.measure() for _ in range(rounds)]
@@ -114,6 +122,7 @@ BENCHMARKS: dict[str, Callable[[int], None]] = {
     "export": export,
     "memory": memory,
     "imports": imports,
+    "tokens": token_speed,
     "emulator": emulator_speed,
 }
 

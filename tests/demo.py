@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from airflow_provider_dynamics.auth import ClientSecret
+from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client
 from airflow_provider_dynamics.emulator import Emulator
 from tests.stack import AirflowStack, DagRun
@@ -99,7 +99,7 @@ def work_in_dynamics(emulator: Emulator) -> None:
         tenant_id=emulator.tenant_id,
         client_id=emulator.client_id,
         client_secret=emulator.client_secret,
-        authority_host=emulator.url.removeprefix("https://"),
+        authority=Authority(url=emulator.url),
     )
     with Client(emulator.url, credential, ca_bundle=emulator.ca_bundle) as client:
         client.create("account", {"name": "Signed this morning"})

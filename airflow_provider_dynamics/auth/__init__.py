@@ -6,25 +6,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_dynamics.auth.authorities import Authority
     from airflow_provider_dynamics.auth.bearer import BearerAuth
     from airflow_provider_dynamics.auth.causes import AuthenticationError
-    from airflow_provider_dynamics.auth.credentials import ClientSecret, Credential, StaticToken
+    from airflow_provider_dynamics.auth.credentials import (
+        ClientCertificate,
+        ClientSecret,
+        Credential,
+        ManagedIdentity,
+        RefreshToken,
+        StaticToken,
+        UsernamePassword,
+        WorkloadIdentity,
+    )
     from airflow_provider_dynamics.auth.network import Network
     from airflow_provider_dynamics.auth.tokens import AccessToken
 
 __all__ = [
     "AccessToken",
     "AuthenticationError",
+    "Authority",
     "BearerAuth",
+    "ClientCertificate",
     "ClientSecret",
     "Credential",
+    "ManagedIdentity",
     "Network",
+    "RefreshToken",
     "StaticToken",
+    "UsernamePassword",
+    "WorkloadIdentity",
 ]
 
 _HOMES = {
     "AccessToken": "tokens",
     "AuthenticationError": "causes",
+    "Authority": "authorities",
     "BearerAuth": "bearer",
     "Network": "network",
 }

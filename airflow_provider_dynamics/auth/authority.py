@@ -1,166 +1,325 @@
-"""Signs in at Entra through MSAL, once per call and with nothing kept: tokens are kept in `tokens`.
+"""Signs in through MSAL, once per call and with nothing kept: tokens are kept in `tokens`, refresh tokens in `store`.
 
-MSAL is given a door of our own to the network, which follows no redirect, sends secrets to one host only,
-checks certificates against the bundle it was told, and words what is not an OAuth answer before MSAL can lose
-it.
+MSAL's own caches answer yesterday's refusal for a minute and forget what they hold when a service is busy, so
+each sign-in gets a new MSAL application behind a door of our own.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-import re
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-from requests.exceptions import ConnectionError as NoConnection
-from requests.exceptions import ProxyError, SSLError, Timeout
-from requests.utils import get_environ_proxies
 
-from airflow_provider_dynamics.auth.causes import AuthenticationError, Subject, broken, refused
-from airflow_provider_dynamics.auth.network import Network, retry_after
+from airflow_provider_dynamics.auth.authorities import APP_MODES, Authority, unavailable, unfit_tenant
+from airflow_provider_dynamics.auth.causes import AuthenticationError, Subject, refused
+from airflow_provider_dynamics.auth.discovery import find_tenant
+from airflow_provider_dynamics.auth.door import Door, Gate, stopped, veiled, worded
+from airflow_provider_dynamics.auth.network import Network
+from airflow_provider_dynamics.auth.proofs import Proof, ProofError
 from airflow_provider_dynamics.auth.tokens import AccessToken
 
-__all__ = ["Subject", "sign_in_app"]
+__all__ = [
+    "Exchange",
+    "SignIn",
+    "Signed",
+    "Subject",
+    "check_available",
+    "exchange",
+    "sign_in_app",
+    "sign_in_password",
+    "sign_in_refresh",
+]
 
 _DEFAULT_LIFE = 3599  # seconds; what MSAL assumes where a service does not say
-_NO_DETAIL = re.compile(r"^.*?(?:Max retries exceeded|object at 0x[0-9a-f]+>: )", re.DOTALL)
+_RESERVED = frozenset({"openid", "profile", "offline_access"})  # MSAL adds them itself
+_CAPABILITIES = ["CP1"]  # claims challenges are answered: `bearer` replays with the claims asked for
+_NAMES = ("preferred_username", "upn", "unique_name", "email")
 
 
-def sign_in_app(
-    subject: Subject,
-    client_credential: str | dict[str, Any],
-    *,
-    network: Network,
-    now: Callable[[], float] = time.time,
-    claims: str | None = None,
-) -> AccessToken:
-    """Return a new app-only token; `client_credential` is MSAL's: a secret, or the dict of a certificate or assertion.
+@dataclass(frozen=True)
+class SignIn:
+    """Who signs in, where, how, and to what; `mode` is for texts, `proof` None makes a public client.
 
-    Raises AuthenticationError, worded and without the credential.
+    `scope` goes before the scope that is derived; `tenant_id` None lets the environment say it.
+    """
+
+    environment: str
+    authority: Authority
+    tenant_id: str | None
+    client_id: str
+    proof: Proof | None
+    mode: str
+    scope: str | None = None
+    network: Network = field(default_factory=Network)
+
+    @property
+    def scopes(self) -> list[str]:
+        """What the token is asked for; nothing at AD FS, which is told the resource instead.
+
+        https://learn.microsoft.com/power-apps/developer/data-platform/authenticate-oauth
+        """
+        if self.scope:
+            asked = self.scope.split()
+            return asked if self.mode in APP_MODES else [one for one in asked if one not in _RESERVED]
+        if self.authority.kind == "adfs":
+            return []
+        public = self.proof is None and self.mode not in APP_MODES
+        return [f"{self.environment}/{'user_impersonation' if public else '.default'}"]
+
+    @property
+    def resource(self) -> str | None:
+        """The `resource` to send along, None where there is none.
+
+        https://learn.microsoft.com/openspecs/windows_protocols/ms-oapx/0bb6eab3-1096-4368-aba6-e4c36023b2f8
+        """
+        if self.authority.kind == "entra":
+            return None
+        if self.authority.kind == "adfs" and not self.authority.resource:
+            parts = urlsplit(self.environment)
+            return f"{parts.scheme}://{parts.netloc}/"
+        return self.authority.resource
+
+    @property
+    def subject(self) -> Subject:
+        """The facts that turn a refusal into a sentence."""
+        return Subject(
+            environment=self.environment,
+            mode=self.mode,
+            tenant_id=(self.tenant_id or "") if self.authority.kind == "entra" else "",
+            client_id=self.client_id,
+            authority_host=self.authority.host,
+            scope=" ".join(self.scopes) or self.resource or "",
+            authority_kind=self.authority.kind,
+        )
+
+    def data(self, claims: str | None = None) -> dict[str, str]:
+        """What goes into the token request besides what MSAL puts there."""
+        found = {"resource": self.resource, "claims": claims}
+        return {name: value for name, value in found.items() if value}
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What a sign-in brought: `refresh_token` where a person signed in, `user` as the service calls them ("": an app)."""
+
+    token: AccessToken
+    refresh_token: str | None = field(default=None, repr=False)
+    user: str = ""
+    tenant_id: str = ""
+
+
+def sign_in_app(s: SignIn, *, now: Callable[[], float] = time.time, claims: str | None = None) -> Signed:
+    """Sign an app in by itself; `claims` is the JSON text of a challenge. Raises AuthenticationError.
+
     https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
     """
-    import msal
+    with exchange(s, now) as x:
+        asked = x.challenge(claims)
+        return x.signed(
+            lambda: x.app().acquire_token_for_client(s.scopes, claims_challenge=asked, data=s.data())
+        )
 
-    asked_at = now()
-    with requests.Session() as session:
-        door = _Door(session, subject, network, now)
-        try:
-            app = msal.ConfidentialClientApplication(
-                subject.client_id,
-                client_credential=client_credential,
-                authority=f"https://{subject.authority_host}/{subject.tenant_id}",
-                http_client=door,
-                instance_discovery=False,  # its own failure would hide the sign-in's
-                azure_region=False,  # Microsoft's own services only; an environment variable must not switch it on
+
+def sign_in_refresh(
+    s: SignIn, refresh_token: str, *, now: Callable[[], float] = time.time, claims: str | None = None
+) -> Signed:
+    """Exchange a person's refresh token; MSAL sends claims with every grant but this one. Raises AuthenticationError.
+
+    https://learn.microsoft.com/entra/identity-platform/refresh-tokens
+    """
+    with exchange(s, now, hidden=(refresh_token,)) as x:
+        data = s.data(x.capable(claims))
+        return x.signed(lambda: x.app().acquire_token_by_refresh_token(refresh_token, s.scopes, data=data))
+
+
+def sign_in_password(
+    s: SignIn,
+    username: str,
+    password: str,
+    *,
+    now: Callable[[], float] = time.time,
+    claims: str | None = None,
+) -> Signed:
+    """Sign a person in with their password, which Microsoft advises against. Raises AuthenticationError.
+
+    https://learn.microsoft.com/entra/identity-platform/v2-oauth-ropc
+    """
+    with exchange(s, now, hidden=(password,)) as x:
+        # MSAL warns on public clients only, and a warning filter is no affair of one thread
+        app, asked = x.app(confidential=True), x.challenge(claims)
+        return x.signed(
+            lambda: app.acquire_token_by_username_password(
+                username, password, s.scopes, claims_challenge=asked, data=s.data()
             )
-            result = app.acquire_token_for_client([subject.scope], claims_challenge=claims)
-        except AuthenticationError:
+        )
+
+
+class Exchange:
+    """One conversation with a sign-in service."""
+
+    def __init__(self, s: SignIn, door: Door, credential: Any, now: Callable[[], float]) -> None:
+        self.s = s
+        self.door = door
+        self._credential = credential
+        self._asked_at = now()
+
+    def app(self, *, confidential: bool = False) -> Any:
+        """Return a new MSAL application, which asks the authority for its addresses."""
+        import msal
+
+        s = self.s
+        forgetful = msal.TokenCache()
+        forgetful.add = lambda *_, **__: None  # what cannot be cached would cost the new refresh token
+        options: dict[str, Any] = {
+            "http_client": self.door,
+            "token_cache": forgetful,
+            "instance_discovery": False,  # its own failure would hide the sign-in's
+            "azure_region": False,  # Microsoft's own services only; an environment variable must not switch it on
+            "client_capabilities": self._capabilities,
+        }
+        if s.authority.kind == "oidc":
+            options["oidc_authority"] = s.authority.url
+        else:
+            tenant = f"/{s.tenant_id}" if s.authority.kind == "entra" else ""
+            options["authority"] = s.authority.url + tenant
+        if self._credential is None and not confidential:
+            return msal.PublicClientApplication(s.client_id, **options)
+        return msal.ConfidentialClientApplication(s.client_id, client_credential=self._credential, **options)
+
+    def challenge(self, claims: str | None) -> str | None:
+        """Return a claims challenge as MSAL takes it, None where it is no JSON object."""
+        asked = _object(claims)
+        return json.dumps(asked) if asked else None
+
+    def capable(self, claims: str | None) -> str | None:
+        """Return a claims challenge together with what MSAL would declare itself."""
+        asked = _object(claims)
+        if self._capabilities:
+            asked.setdefault("access_token", {})["xms_cc"] = {"values": self._capabilities}
+        return json.dumps(asked) if asked else None
+
+    def signed(self, ask: Callable[[], Mapping[str, Any] | None]) -> Signed:
+        """Return what `ask` brings from MSAL; raises AuthenticationError for a refusal.
+
+        Where MSAL cannot make anything of an ID token, the tokens beside it still count: the refresh token that was
+        spent on them does not come back.
+        """
+        try:
+            result = ask()
+        except (AuthenticationError, OSError):
             raise
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise _not_signed_in(subject, error, client_credential) from error
-    return _token(subject, result, door, asked_at)
+        except Exception:
+            result = self.door.answer
+            if "access_token" not in result:
+                raise
+        return self.read(result)
 
-
-class _Door:
-    """The `http_client` MSAL asks for: get and post, to the authority's host and nowhere else."""
-
-    def __init__(
-        self, session: requests.Session, subject: Subject, network: Network, now: Callable[[], float]
-    ) -> None:
-        self._session = session
-        self._subject = subject
-        self._network = network
-        self._now = now
-        self._session.trust_env = (
-            False  # a .netrc or CA variable of the worker must not overrule the connection
+    def read(self, result: Mapping[str, Any] | None) -> Signed:
+        """Return what MSAL made of the answer; raises AuthenticationError for a refusal."""
+        token = (result or {}).get("access_token")
+        if not result or not isinstance(token, str) or not token:
+            raise refused(self.s.subject, result or {}, status=self.door.status)
+        answer = self.door.answer
+        claims = _said_by(answer.get("id_token"))
+        refresh_in = _seconds(answer.get("refresh_in"))
+        return Signed(
+            AccessToken(
+                token,
+                expires_at=self._asked_at + (_seconds(answer.get("expires_in")) or _DEFAULT_LIFE),
+                refresh_at=None if refresh_in is None else self._asked_at + refresh_in,
+            ),
+            refresh_token=answer.get("refresh_token") or None,
+            user=next((str(claims[name]) for name in _NAMES if claims.get(name)), ""),
+            tenant_id=str(claims.get("tid") or self.s.tenant_id or ""),
         )
-        self.status: int | None = None
 
-    def get(self, url: str, **options: Any) -> requests.Response:
-        return self._ask("GET", url, **options)
-
-    def post(self, url: str, **options: Any) -> requests.Response:
-        return self._ask("POST", url, **options)
-
-    def close(self) -> None:
-        """MSAL may close its client; the session is closed by whoever opened it."""
-
-    def _ask(self, method: str, url: str, **options: Any) -> requests.Response:
-        if not url.startswith(f"https://{self._subject.authority_host}/"):
-            raise broken(self._subject, "other host", url.split("?", maxsplit=1)[0])
-        proxy = self._network.proxy
-        response = self._session.request(
-            method,
-            url,
-            timeout=self._network.timeout,
-            verify=self._network.verify,
-            proxies={"http": proxy, "https": proxy} if proxy else get_environ_proxies(url),
-            allow_redirects=False,
-            **options,
-        )
-        self.status = response.status_code
-        self._check(method, response)
-        return response
-
-    def _check(self, method: str, response: requests.Response) -> None:
-        """Raise for every answer that MSAL would turn into something vaguer than it is."""
-        status = response.status_code
-        wait = retry_after(response.headers, now=self._now())
-        if 300 <= status < 400:
-            raise broken(self._subject, "redirect", f"HTTP {status}")
-        answer = _json_object(response)
-        if answer is not None and "error" in answer and (method == "GET" or status >= 500 or status == 429):
-            raise refused(self._subject, answer, status=status, retry_after=wait)
-        if status >= 500 or status in {408, 429}:
-            raise broken(self._subject, "busy", f"HTTP {status}", retry_after=wait)
-        if method == "GET" and status != 200:
-            raise broken(self._subject, "discovery", f"HTTP {status}")
-        if answer is None:
-            kind = response.headers.get("Content-Type", "no content type").split(";")[0]
-            raise broken(self._subject, "not json", f"HTTP {status}, {kind}", retryable=status < 300)
+    @property
+    def _capabilities(self) -> list[str] | None:
+        return _CAPABILITIES if self.s.authority.kind == "entra" else None
 
 
-def _token(subject: Subject, result: Mapping[str, Any] | None, door: _Door, asked_at: float) -> AccessToken:
-    if not result or "access_token" not in result:
-        raise refused(subject, result or {}, status=door.status)
-    refresh_on = result.get("refresh_on")
-    return AccessToken(
-        result["access_token"],
-        expires_at=asked_at + float(result.get("expires_in", _DEFAULT_LIFE)),
-        refresh_at=None if refresh_on is None else asked_at + float(refresh_on) - time.time(),
-    )
+@contextmanager
+def exchange(
+    s: SignIn, now: Callable[[], float] = time.time, hidden: tuple[str, ...] = ()
+) -> Iterator[Exchange]:
+    """Open a conversation, having checked on this side what can be; whatever goes wrong in it is AuthenticationError."""
+    credential = _checked(s, now())
+    secrets = (*hidden, *(s.proof.hidden if s.proof else ()))
+    if s.authority.kind == "entra" and not s.tenant_id:
+        s = replace(s, tenant_id=find_tenant(s.environment, s.authority, s.network, subject=s.subject))
+        _check_tenant(s)
+    with requests.Session() as session:
+        gate = Gate(session, s.subject, s.network, s.authority.url)
+        door = Door(gate, s.subject, s.authority.url, now)
+        try:
+            yield Exchange(s, door, credential, now)
+        except AuthenticationError as error:  # its text may quote a service that repeats what it was sent
+            error.args = (veiled(str(error), secrets),)
+            error.message = veiled(error.message, secrets)
+            raise
+        except (OSError, requests.RequestException) as error:
+            raise worded(s.subject, error) from error
+        except Exception as error:  # noqa: BLE001 - MSAL raises whatever an odd answer makes of its parsing
+            raise worded(s.subject, error, secrets) from None
 
 
-def _not_signed_in(
-    subject: Subject, error: Exception, credential: str | dict[str, Any]
-) -> AuthenticationError:
-    if isinstance(error, SSLError):
-        return broken(subject, "certificate", _reason(error))
-    if isinstance(error, ProxyError):
-        return broken(subject, "proxy", _reason(error), retryable="407" not in str(error))
-    if isinstance(error, Timeout):
-        return broken(subject, "timeout")
-    if isinstance(error, NoConnection):
-        return broken(subject, "unreachable", _reason(error))
-    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-        return broken(subject, "ca bundle", str(error))
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(credential, str):
-        text = text.replace(credential, "***")
-    return broken(subject, "library", text)
-
-
-def _reason(error: requests.RequestException) -> str:
-    """Return what lies under requests' and urllib3's wrapping, without addresses of Python objects."""
-    inner: Any = error.args[0] if error.args else error
-    return _NO_DETAIL.sub("", str(getattr(inner, "reason", inner)))
-
-
-def _json_object(response: requests.Response) -> dict[str, Any] | None:
+def _checked(s: SignIn, now: float) -> Any:
+    """Return the credential as MSAL takes it; raises AuthenticationError for what cannot work."""
+    check_available(s)
+    _check_tenant(s)
+    if not s.authority.url.startswith("https://"):
+        raise stopped(s.subject, "Authority must start with https.", "correct Authority")
+    if not s.client_id:
+        raise stopped(s.subject, "Client ID is missing.", "enter the app registration's Client ID")
     try:
-        answer = json.loads(response.content)
-    except ValueError:
+        return s.proof.for_msal(now) if s.proof else None
+    except ProofError as error:
+        raise stopped(s.subject, error.cause, error.remedy) from None
+
+
+def check_available(s: SignIn) -> None:
+    """Raise AuthenticationError for a way of signing in that does not exist at this kind of service."""
+    absent = unavailable(s.mode, s.authority.kind)
+    if absent:
+        raise stopped(s.subject, absent, "choose another Auth type, or correct Authority type")
+
+
+def _check_tenant(s: SignIn) -> None:
+    unfit = unfit_tenant(s.mode, s.tenant_id or "") if s.authority.kind == "entra" else ""
+    if unfit:
+        raise stopped(s.subject, unfit, "enter the directory's GUID or one of its domains into Tenant ID")
+
+
+def _said_by(id_token: Any) -> dict[str, Any]:
+    """Return what an ID token says, nothing where it cannot be read; it came from the service itself over TLS."""
+    try:
+        part = str(id_token).split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, IndexError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a number of seconds, None for all else: the refresh token beside it must not be lost over that."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
         return None
-    return answer if isinstance(answer, dict) else None
+    return found if math.isfinite(found) else None
+
+
+def _object(claims: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(claims or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,7 +1,7 @@
-"""Why a sign-in was refused and who must do what: Entra's codes, OAuth's errors and broken connections in plain words.
+"""Why a sign-in failed and who must do what: an answer of the service in, one text with its remedy out.
 
 Microsoft changes its codes and asks programs to react to OAuth's `error` instead, so whether to try again is
-decided by `error`, HTTP status and suberror; the table below only finds the words.
+decided by `error`, HTTP status and suberror; a code finds the words, and may only add that a problem passes.
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 """
 
@@ -12,19 +12,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["AuthenticationError", "Cause", "Kind", "Subject", "broken", "refused"]
+from airflow_provider_dynamics.auth.codes import (
+    ADFS,
+    BREAKS,
+    ELSEWHERE,
+    ENTRA,
+    ERRORS,
+    SUBERRORS,
+    Cause,
+    Kind,
+)
+from airflow_provider_dynamics.auth.texts import fitted
 
-Kind = Literal["transient", "permanent", "needs-interaction", "needs-admin"]
+__all__ = ["AuthenticationError", "Cause", "Explanation", "Kind", "Subject", "broken", "explain", "refused"]
 
-_LONGEST = 300  # characters of the service's own text that are passed on
+_LONGEST_LINE = 300  # of the service's own text that are passed on
+_LONGEST_FACT = 150  # of a value out of the connection
+
+_LOGIN = "Admin > Microsoft Dynamics 365 > Sign in, or `airflow dynamics login CONN_ID`"
 
 
 class AuthenticationError(Exception):
     """A sign-in failed; the text says for what, with which code, why, and what to do about it.
 
     `code` is the service's ("AADSTS7000222" or ""), `error` OAuth's, `message` the first line of what the
-    service said, `retry_after` in seconds where the service named a wait. The text never holds a secret or a
-    token.
+    service said, `retry_after` in seconds where the service named a wait. `kind` says who has to act,
+    `retryable` whether the very same sign-in may succeed soon, `patience` for how many seconds that is worth
+    trying (None: as long as the caller likes). `dead` marks a grant (refresh token, password) that is used up.
+    The text never holds a secret or a token.
     """
 
     def __init__(
@@ -35,25 +50,29 @@ class AuthenticationError(Exception):
         error: str = "",
         message: str = "",
         remedy: str = "",
-        kind: Kind = "permanent",
-        retryable: bool = False,
+        kind: Kind | None = None,
+        retryable: bool | None = None,
         retry_after: float | None = None,
+        patience: float | None = None,
+        dead: bool = False,
         correlation_id: str | None = None,
     ) -> None:
-        super().__init__(text)
+        super().__init__(fitted(text))
         self.code = code
         self.error = error
         self.message = message
         self.remedy = remedy
-        self.kind: Kind = kind
-        self.retryable = retryable
+        self.kind: Kind = kind or ("transient" if retryable else "permanent")
+        self.retryable = self.kind == "transient" if retryable is None else retryable
         self.retry_after = retry_after
+        self.patience = patience
+        self.dead = dead
         self.correlation_id = correlation_id
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Who signs in, how, and to what: the facts that turn a code into a sentence."""
+    """Who signs in, how, and to what: the facts that turn a code into a sentence. `mode` is a way in plain words."""
 
     environment: str
     mode: str
@@ -61,270 +80,46 @@ class Subject:
     client_id: str
     authority_host: str
     scope: str
+    authority_kind: Literal["entra", "adfs", "oidc"] = "entra"
 
     def __str__(self) -> str:
-        return f"{self.environment} ({self.mode}, tenant {self.tenant_id}, client {self.client_id})"
+        facts = [
+            self.mode,
+            f"tenant {self.tenant_id}" if self.tenant_id else "",
+            f"client {self.client_id}" if self.client_id else "",
+        ]
+        return f"{_short(self.environment)} ({', '.join(_short(fact) for fact in facts if fact)})"
 
 
 @dataclass(frozen=True)
-class Cause:
-    """One row of the table; both texts may name {tenant} {client_id} {environment} {authority_host} {scope}."""
+class Explanation:
+    """What a code means when nothing more than the code is known; `link` leads to Microsoft's own words, or is ""."""
 
+    code: str
     kind: Kind
     cause: str
     remedy: str
+    name: str = ""
+    link: str = ""
 
 
-_SECRETS_PAGE = "Entra admin center > App registrations > {client_id} > Certificates & secrets"
-_TENANT_PAGE = "Entra admin center > Overview"
-_CONSENT = "https://{authority_host}/{tenant}/adminconsent?client_id={client_id}"
-_WAIT = "It is tried again; if it lasts for more than an hour, check Azure's status page and open a support ticket"
+def explain(code: str) -> Explanation | None:
+    """Explain an AADSTS or MSIS code or an `error` of OAuth's, written in any case; a bare number is Entra's. None if unknown.
 
-_BUSY = Cause("transient", "The sign-in service has a passing problem.", _WAIT)
-_WRONG_TENANT_FORM = Cause(
-    "permanent",
-    "The Tenant ID is not one tenant: an app signs in to exactly one.",
-    f"Set Tenant ID to the directory's GUID or one of its domains ({_TENANT_PAGE})",
-)
-_WRONG_CLOUD = Cause(
-    "permanent",
-    "Tenant and sign-in address belong to different national clouds.",
-    "Set Cloud to the one that hosts tenant {tenant}, and register the app there",
-)
-_WRONG_APP = Cause(
-    "permanent",
-    "Tenant {tenant} knows no app {client_id}: one of the two is wrong, or the app was never admitted to this tenant.",
-    f"Compare Client ID and Tenant ID with the app registration; for another tenant's app let an administrator open {_CONSENT}",
-)
-_DISABLED_APP = Cause(
-    "needs-admin",
-    "App {client_id} is switched off in tenant {tenant}.",
-    "Ask an Entra administrator to enable it: Enterprise applications > {client_id} > Properties > Enabled for users to sign in",
-)
-_WRONG_SCOPE = Cause(
-    "permanent",
-    "The scope '{scope}' is not one that {environment} offers.",
-    "Leave Scope empty, so that {environment}/.default is asked for, and check the Environment URL",
-)
-_WRONG_ENVIRONMENT = Cause(
-    "permanent",
-    "Tenant {tenant} has no environment {environment}.",
-    "Check the Environment URL for typing errors, and that Tenant ID is the tenant that owns this environment",
-)
-_BLOCKED = Cause(
-    "needs-admin",
-    "A Conditional Access policy of tenant {tenant} stopped the sign-in.",
-    "Give an Entra administrator the correlation ID: the sign-in logs name the policy; "
-    "have this worker's address or app {client_id} excluded from it",
-)
-_GENERAL_CLIENT = Cause(
-    "permanent",
-    "The app could not prove who it is.",
-    f"Check Client ID and Client secret against {_SECRETS_PAGE}",
-)
-
-CODES: Mapping[int, Cause] = {
-    7000215: Cause(
-        "permanent",
-        "The client secret is wrong; often it is the secret's ID that was pasted.",
-        f"Paste the secret's Value into Client secret ({_SECRETS_PAGE}); the page shows it once, so create a new one if it is lost",
-    ),
-    7000222: Cause(
-        "permanent",
-        "The client secret has expired.",
-        f"Create a new secret ({_SECRETS_PAGE}) and put its Value into the connection's Client secret",
-    ),
-    70002: _GENERAL_CLIENT,
-    7000218: Cause(
-        "permanent",
-        "The sign-in carried no client secret.",
-        "Fill in Client secret in the connection",
-    ),
-    700025: Cause(
-        "permanent",
-        "App {client_id} is registered as a public client, which has no secret.",
-        "Use an app registration of platform Web, with a client secret",
-    ),
-    700016: _WRONG_APP,
-    700011: _WRONG_APP,
-    7000229: _WRONG_APP,
-    70001: _DISABLED_APP,
-    7000112: _DISABLED_APP,
-    90002: Cause(
-        "permanent",
-        "There is no tenant '{tenant}' at {authority_host}: a typing error, or another national cloud's tenant.",
-        f"Check Tenant ID ({_TENANT_PAGE}), and that Cloud and Environment URL belong together",
-    ),
-    900023: Cause(
-        "permanent",
-        "'{tenant}' is neither a tenant's GUID nor a domain name.",
-        f"Copy the Tenant ID from {_TENANT_PAGE}, or use a domain such as contoso.onmicrosoft.com",
-    ),
-    50059: _WRONG_TENANT_FORM,
-    50128: _WRONG_TENANT_FORM,
-    50194: _WRONG_TENANT_FORM,
-    9001023: _WRONG_TENANT_FORM,
-    90038: _WRONG_CLOUD,
-    900382: _WRONG_CLOUD,
-    50049: Cause(
-        "permanent",
-        "{authority_host} is not a sign-in address that Entra knows.",
-        "Leave Authority empty and set Cloud",
-    ),
-    500011: _WRONG_ENVIRONMENT,
-    50001: _WRONG_ENVIRONMENT,
-    650052: Cause(
-        "needs-admin",
-        "Tenant {tenant} has no subscription to Dynamics 365, or it is switched off.",
-        "Ask an administrator whether Dataverse is set up in this tenant",
-    ),
-    70011: _WRONG_SCOPE,
-    28002: _WRONG_SCOPE,
-    28000: _WRONG_SCOPE,
-    700022: _WRONG_SCOPE,
-    1002012: _WRONG_SCOPE,
-    901002: Cause(
-        "permanent",
-        "Entra does not take a resource here; that field is for AD FS.",
-        "Leave AD FS resource empty",
-    ),
-    900144: Cause(
-        "permanent",
-        "The sign-in lacked a value that Entra needs.",
-        "Check that Client ID, Tenant ID and Client secret are all filled in",
-    ),
-    501051: Cause(
-        "needs-admin",
-        "App {client_id} is not assigned to the application it asks for.",
-        "Ask an Entra administrator to assign it, or to turn off 'Assignment required' there",
-    ),
-    53003: _BLOCKED,
-    530032: _BLOCKED,
-    500021: Cause(
-        "needs-admin",
-        "The network's tenant restrictions do not let this worker sign in to tenant {tenant}.",
-        "Ask the network's administrator to allow the tenant on the proxy (Restrict-Access-To-Tenants)",
-    ),
-    50000: _BUSY,
-    50033: _BUSY,
-    90006: _BUSY,
-    90012: _BUSY,
-    90024: _BUSY,
-    90033: _BUSY,
-    90090: _BUSY,
-    90055: Cause(
-        "transient",
-        "Tenant {tenant} asks for more tokens than Entra allows at once.",
-        "It is tried again; if it keeps happening, run fewer tasks at the same time, since each process signs in once",
-    ),
-    50196: Cause(
-        "transient",
-        "The same sign-in was repeated too often in a short time.",
-        "Wait a few minutes; run fewer tasks at the same time",
-    ),
-}
-
-ERRORS: Mapping[str, Cause] = {
-    "invalid_client": _GENERAL_CLIENT,
-    "unauthorized_client": _WRONG_APP,
-    "invalid_request": Cause(
-        "permanent",
-        "The sign-in service could not make sense of the request.",
-        "Check Client ID, Tenant ID and the Environment URL",
-    ),
-    "invalid_scope": _WRONG_SCOPE,
-    "invalid_resource": _WRONG_ENVIRONMENT,
-    "invalid_target": _WRONG_ENVIRONMENT,
-    "invalid_tenant": _WRONG_TENANT_FORM,
-    "unsupported_grant_type": Cause(
-        "permanent",
-        "The sign-in service does not offer this way of signing in.",
-        "Choose another Auth type",
-    ),
-    "invalid_grant": Cause(
-        "needs-interaction",
-        "What the connection signs in with is not valid any more.",
-        "Authorize the connection again",
-    ),
-    "interaction_required": Cause(
-        "needs-interaction",
-        "A person must take part in this sign-in.",
-        "Use an application user (client secret), which signs in without one",
-    ),
-    "consent_required": Cause(
-        "needs-admin",
-        "Nobody has admitted app {client_id} to tenant {tenant}.",
-        f"Let an Entra administrator open {_CONSENT}",
-    ),
-    "access_denied": Cause(
-        "needs-admin",
-        "A policy of tenant {tenant} does not allow this sign-in.",
-        "Ask an Entra administrator to look the correlation ID up in the sign-in logs",
-    ),
-    "temporarily_unavailable": _BUSY,
-    "server_error": _BUSY,
-}
-
-# What stops a sign-in before any service has answered in OAuth's words.
-BREAKS: Mapping[str, Cause] = {
-    "unreachable": Cause(
-        "transient",
-        "{authority_host} could not be reached.",
-        "Allow this worker to connect to https://{authority_host}, or fill in Proxy in the connection",
-    ),
-    "timeout": Cause(
-        "transient",
-        "{authority_host} did not answer in time.",
-        "It is tried again; if it lasts, check the worker's network or proxy, or raise Request timeout",
-    ),
-    "certificate": Cause(
-        "permanent",
-        "The certificate that {authority_host} shows is not trusted here.",
-        "Where a company proxy or a private authority signs certificates, put its file into CA bundle",
-    ),
-    "ca bundle": Cause(
-        "permanent",
-        "The CA bundle cannot be read on this worker.",
-        "Correct CA bundle, or put the file on every worker and triggerer",
-    ),
-    "proxy": Cause(
-        "transient",
-        "The proxy did not let the sign-in through.",
-        "Check Proxy in the connection (or HTTPS_PROXY of the worker), its user name and password included",
-    ),
-    "redirect": Cause(
-        "permanent",
-        "{authority_host} answered with a redirect, which is not followed, since the client secret would go along.",
-        "Check Cloud and Authority; a proxy with a log-in page answers like this too",
-    ),
-    "other host": Cause(
-        "permanent",
-        "{authority_host} wants the sign-in sent to another host, which is not done.",
-        "Set Cloud to the one that hosts tenant {tenant}",
-    ),
-    "busy": _BUSY,
-    "not json": Cause(
-        "permanent",
-        "What answered in place of {authority_host} is not a sign-in service.",
-        "Check the worker's proxy or firewall, which may answer with a page of its own, then Cloud and Authority",
-    ),
-    "discovery": Cause(
-        "permanent",
-        "{authority_host} has no configuration for tenant '{tenant}'.",
-        f"Check Tenant ID ({_TENANT_PAGE}) and Cloud",
-    ),
-    "library": Cause(
-        "permanent",
-        "MSAL could not sign in.",
-        "Check Tenant ID, Cloud and Authority",
-    ),
-}
-
-_RETRYABLE_ERRORS = {"temporarily_unavailable", "server_error", "slow_down"}
-_RETRYABLE_STATUS = {408, 429}
-_NEEDS_A_PERSON = {"basic_action", "additional_action", "message_only", "user_password_expired"}
-_CODE = re.compile(r"\bAADSTS(\d{4,8})\b")
-_TAIL = re.compile(r"\s*(?:Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
+    https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+    """
+    spelled = code.strip().strip("'\"").lower()
+    found = re.fullmatch(r"(aadsts|msis)?\s*([0-9]{3,9})", spelled)
+    if found is None:
+        cause = ERRORS.get(spelled)
+        return _explained(spelled, cause, _ANYBODY) if cause else None
+    if found[1] == "msis":
+        cause = ADFS.get(int(found[2]))
+        return _explained(f"MSIS{found[2]}", cause, _ANYBODY_ADFS) if cause else None
+    cause = ENTRA.get(int(found[2]))
+    if cause is None:
+        return None
+    return _explained(f"AADSTS{found[2]}", cause, _ANYBODY, _page(_ANYBODY, found[2]))
 
 
 def refused(
@@ -335,29 +130,30 @@ def refused(
     retry_after: float | None = None,
 ) -> AuthenticationError:
     """Word an OAuth error answer (the JSON object of RFC 6749 §5.2, with Entra's additions)."""
-    error = str(answer.get("error") or "")
+    error, suberror = (_short(str(answer.get(name) or "")) for name in ("error", "suberror"))
     described = str(answer.get("error_description") or "")
-    number = _number(answer, described)
-    known = CODES.get(number) if number is not None else None
-    cause = (
-        known
-        or ERRORS.get(error)
-        or Cause("permanent", "The sign-in was refused.", "See what the service said")
-    )
+    code = _code(answer, described)
+    known = _known(code)
+    cause = known or _of_error(subject, error, suberror)
+    kind = _kind(cause, error, status, suberror)
     message = _first_line(described)
-    code = f"AADSTS{number}" if number is not None else ""
     return _worded(
         subject,
         cause,
-        said="" if known else _passed_through(subject, number, message),
+        said=_passed_through(subject, "" if known else code, message)
+        if known is None or known.quotes
+        else "",
         code=code,
         error=error,
         message=message,
-        kind=_kind(cause, str(answer.get("suberror") or "")),
-        retryable=_retryable(error, status),
-        retry_after=retry_after,
-        correlation_id=str(answer.get("correlation_id") or "") or None,
-        timestamp=str(answer.get("timestamp") or ""),
+        kind=kind,
+        dead=error == "invalid_grant"
+        and kind != "transient"
+        and not cause.spares
+        and suberror not in _SPARING,
+        retry_after=cause.wait if retry_after is None else retry_after,
+        correlation_id=_short(str(answer.get("correlation_id") or "")) or None,
+        timestamp=_short(str(answer.get("timestamp") or "")),
     )
 
 
@@ -371,64 +167,168 @@ def broken(
 ) -> AuthenticationError:
     """Word a sign-in that got no OAuth answer at all; `what` is a key of BREAKS, `detail` a harmless fact to add."""
     cause = BREAKS[what]
+    kind = cause.kind
+    if retryable is not None and retryable != (kind == "transient"):
+        kind = "transient" if retryable else "permanent"
     return _worded(
         subject,
         cause,
         said=f" ({_first_line(detail)})" if detail else "",
         message=_first_line(detail),
-        kind=cause.kind,
-        retryable=cause.kind == "transient" if retryable is None else retryable,
+        kind=kind,
         retry_after=retry_after,
     )
+
+
+# --- what decides ----------------------------------------------------------------------------------------------
+
+_PASSING_ERRORS = {"temporarily_unavailable", "server_error", "slow_down", "authorization_pending"}
+_PASSING_STATUS = {408, 429}
+_SPARING = {"consent_required", "basic_action", "additional_action", "message_only"}
+_UNKNOWN = Cause("permanent", "The sign-in was refused.", "See what the service said")
+
+
+def _known(code: str) -> Cause | None:
+    if code.startswith("MSIS"):
+        return ADFS.get(int(code[4:]))
+    return ENTRA.get(int(code[6:])) if code else None
+
+
+def _of_error(subject: Subject, error: str, suberror: str) -> Cause:
+    elsewhere = ELSEWHERE.get(error) if subject.authority_kind != "entra" else None
+    return elsewhere or SUBERRORS.get(suberror) or ERRORS.get(error) or _UNKNOWN
+
+
+def _kind(cause: Cause, error: str, status: int | None, suberror: str) -> Kind:
+    passing_status = status is not None and (status in _PASSING_STATUS or status >= 500)
+    if passing_status or error in _PASSING_ERRORS or cause.kind == "transient":
+        return "transient"
+    if cause.kind == "needs-admin":  # a policy's refusal often comes with a suberror that is about its page
+        return cause.kind
+    return SUBERRORS[suberror].kind if suberror in SUBERRORS else cause.kind
+
+
+# --- what is said ----------------------------------------------------------------------------------------------
+
+_WAYS = {  # a word of Subject.mode -> the fields it signs in with, and how to make it good again
+    "secret": ("Client secret", "check Client ID and Client secret"),
+    "certificate": ("Certificate and Private key", "check Client ID, Certificate and Private key"),
+    "workload": ("Federated token file", "check Client ID and Federated token file"),
+    "managed": ("Managed identity client ID", "check Managed identity client ID"),
+    "password": (
+        "User name and User password",
+        f"check User name and User password, or choose Auth type Signed-in user and sign in ({_LOGIN})",
+    ),
+}
+_PERSON = ("Client secret", f"sign in again ({_LOGIN})")
+
+_PLACES: Mapping[str, Mapping[str, str]] = {  # what things are called where the authority is of this kind
+    "entra": {
+        "app_page": "Entra admin center > App registrations > {client_id}",
+        "secrets_page": "Entra admin center > App registrations > {client_id} > Certificates & secrets",
+        "admin": "an Entra administrator",
+        "place": "tenant {tenant}",
+        "address": "Tenant ID, Cloud and Authority",
+        "consent": "let an Entra administrator open https://{authority_host}/{link_tenant}/adminconsent?client_id={client_id}",
+    },
+    "adfs": {
+        "app_page": "AD FS Management > Application Groups > {client_id}",
+        "secrets_page": "AD FS Management > Application Groups > {client_id}",
+        "admin": "an AD FS administrator",
+        "place": "this AD FS",
+        "address": "Authority",
+        "consent": "let an AD FS administrator run Grant-AdfsApplicationPermission -ClientRoleIdentifier {client_id} "
+        "-ServerRoleIdentifier with the AD FS resource, -ScopeNames openid",
+    },
+    "oidc": {
+        "app_page": "the registration of {client_id} at {authority_host}",
+        "secrets_page": "the registration of {client_id} at {authority_host}",
+        "admin": "the administrator of {authority_host}",
+        "place": "this authority",
+        "address": "Authority",
+        "consent": "let the administrator of {authority_host} admit client {client_id}",
+    },
+}
+_UNATTENDED = "use an application user (Auth type Client secret or Certificate)"
+
+_ANYBODY = Subject(
+    "the environment", "", "TENANT_ID", "CLIENT_ID", "login.microsoftonline.com", "of the connection"
+)
+_ANYBODY_ADFS = Subject(
+    "the environment", "", "", "CLIENT_ID", "the AD FS server", "of the connection", "adfs"
+)
+
+
+def _facts(subject: Subject) -> dict[str, str]:
+    facts = {
+        "tenant": _short(subject.tenant_id) or "(none is known)",
+        "link_tenant": _short(subject.tenant_id) or "organizations",
+        "client_id": _short(subject.client_id),
+        "environment": _short(subject.environment),
+        "authority_host": _short(subject.authority_host),
+        "scope": _short(subject.scope),
+    }
+    mode = subject.mode.lower()
+    proof, again = next((fields for word, fields in _WAYS.items() if word in mode), _PERSON)
+    places = {name: text.format(**facts) for name, text in _PLACES[subject.authority_kind].items()}
+    return {**facts, **places, "proof": proof, "again": again, "unattended": _UNATTENDED}
+
+
+def _filled(cause: Cause, subject: Subject) -> tuple[str, str]:
+    """Return a row's two texts with their facts; a remedy may begin with a fact and gets its capital here."""
+    facts = _facts(subject)
+    remedy = cause.remedy.format(**facts)
+    return cause.cause.format(**facts), remedy[:1].upper() + remedy[1:]
+
+
+def _explained(code: str, cause: Cause, subject: Subject, link: str = "") -> Explanation:
+    said, remedy = _filled(cause, subject)
+    return Explanation(code, cause.kind, said, f"{remedy}.", link=link)
 
 
 def _worded(
     subject: Subject, cause: Cause, *, said: str, timestamp: str = "", **fields: Any
 ) -> AuthenticationError:
-    facts = {
-        "tenant": subject.tenant_id,
-        "client_id": subject.client_id,
-        "environment": subject.environment,
-        "authority_host": subject.authority_host,
-        "scope": subject.scope,
-    }
-    remedy = cause.remedy.format(**facts)
+    because, remedy = _filled(cause, subject)
     named = fields.get("code") or fields.get("error") or ""
-    text = f"Sign-in to {subject} failed: {named + ' ' if named else ''}{cause.cause.format(**facts)}{said}"
-    text += f" What to do: {remedy}."
+    text = f"Sign-in to {subject} failed: {named + ' ' if named else ''}{because}{said} What to do: {remedy}."
     if fields.get("correlation_id"):
         text += f" Correlation ID {fields['correlation_id']}{', ' + timestamp if timestamp else ''}."
-    return AuthenticationError(text, remedy=remedy, **fields)
+    return AuthenticationError(text, remedy=remedy, patience=cause.patience, **fields)
 
 
-def _passed_through(subject: Subject, number: int | None, message: str) -> str:
+def _passed_through(subject: Subject, unknown: str, message: str) -> str:
     said = f' The service said: "{message}"' if message else ""
-    if number is not None:
-        said += f" (about this code: https://{subject.authority_host}/error?code={number})"
+    if unknown.startswith("AADSTS"):
+        said += f" (about this code: {_page(subject, unknown[6:])})"
     return said + "." if said else ""
 
 
-def _number(answer: Mapping[str, Any], described: str) -> int | None:
+def _page(subject: Subject, number: str) -> str:
+    return f"https://{_short(subject.authority_host)}/error?code={number}"
+
+
+# --- what is read ----------------------------------------------------------------------------------------------
+
+_CODE = re.compile(r"\b(AADSTS\d{4,9}|MSIS\d{4,6})\b")
+_TAIL = re.compile(r"\s*(?:Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
+_TOKEN = re.compile(r"[\w\-+/=.~]{100,}")  # longer than any name: nobody needs it to understand the error
+
+
+def _code(answer: Mapping[str, Any], described: str) -> str:
     listed = answer.get("error_codes")
-    if isinstance(listed, list) and listed and isinstance(listed[0], int):
-        return listed[0]
+    if isinstance(listed, list) and listed and isinstance(listed[0], int) and 0 < listed[0] < 10**9:
+        return f"AADSTS{listed[0]}"
     found = _CODE.search(described)
-    return int(found[1]) if found else None
+    return found[1] if found else ""
 
 
 def _first_line(text: str) -> str:
     lines = _TAIL.sub("", text).strip().splitlines()
-    line = lines[0].strip() if lines else ""
-    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+    line = _TOKEN.sub("…", lines[0].strip()) if lines else ""
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
 
 
-def _kind(cause: Cause, suberror: str) -> Kind:
-    if suberror == "consent_required":
-        return "needs-admin"
-    return "needs-interaction" if suberror in _NEEDS_A_PERSON else cause.kind
-
-
-def _retryable(error: str, status: int | None) -> bool:
-    return error in _RETRYABLE_ERRORS or (
-        status is not None and (status in _RETRYABLE_STATUS or status >= 500)
-    )
+def _short(fact: str) -> str:
+    line = " ".join(fact.split())
+    return line if len(line) <= _LONGEST_FACT else line[: _LONGEST_FACT - 1] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-__all__ = ["Network", "Origin", "origin", "retry_after"]
+__all__ = ["Network", "Origin", "is_loopback", "origin", "retry_after"]
 
 Origin = tuple[str, str | None, int | None]
 
@@ -32,11 +33,24 @@ class Network:
             self.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         )
 
+    def proxies(self, url: str) -> dict[str, str]:
+        """Return the proxies to use for an address as `requests` takes them: the connection's, the environment's, or none.
+
+        Nothing for this machine itself leaves it: it may be in clear text.
+        """
+        from requests.utils import get_environ_proxies  # not while a DAG is parsed
+
+        host = urlsplit(url).hostname
+        if is_loopback(host):
+            return {"no_proxy": host or ""}
+        return {"http": self.proxy, "https": self.proxy} if self.proxy else get_environ_proxies(url)
+
 
 def origin(url: str) -> Origin:
-    """Return scheme, host and port of a URL, the port spelled out: where a token may go is decided by comparing these.
+    r"""Return scheme, host and port of a URL, the port spelled out: where a token may go is decided by comparing these.
 
-    A port that is no number makes an origin that equals none.
+    A port that is no number makes an origin that equals none, and so does a user name: two readers of
+    ``https://one\@other/`` see two hosts.
     """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
@@ -44,7 +58,19 @@ def origin(url: str) -> Origin:
         port = parts.port
     except ValueError:
         port = -1
+    if "@" in parts.netloc or "\\" in parts.netloc:
+        port = -1
     return scheme, parts.hostname, port or _DEFAULT_PORTS.get(scheme)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Say whether a host name is this machine's own: plain http leads nowhere else, and secrets may always go there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:

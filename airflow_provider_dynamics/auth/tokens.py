@@ -67,11 +67,17 @@ class TokenCache:
     ) -> AccessToken:
         """Return the identity's token, calling `sign_in` when there is none, it is due, or it is the `rejected` one.
 
-        Threads that waited for another's attempt share its outcome, good or bad. With `renew` the token is
-        replaced even though it is fresh, unless somebody already replaced the rejected one.
+        While one thread renews, the others use the old token as long as it is valid; where there is none, they
+        wait and share the attempt's outcome, good or bad. With `renew` the token is replaced even though it is
+        fresh, unless somebody already replaced the rejected one.
         """
         slot, seen = self._slot(identity)
-        with slot.lock:
+        if not slot.lock.acquire(blocking=False):
+            token = slot.token
+            if token is not None and not rejected and not renew and self._lasts(token, LAST_RESORT):
+                return token  # somebody is renewing it
+            slot.lock.acquire()
+        try:
             token = slot.token
             if token is not None and (token.secret == rejected.secret if rejected else renew):
                 slot.token = token = None
@@ -80,6 +86,8 @@ class TokenCache:
             if slot.failure is not None and slot.attempts != seen:
                 raise copy.copy(slot.failure)
             return self._renewed(slot, token, sign_in)
+        finally:
+            slot.lock.release()
 
     def clear(self) -> None:
         """Forget every token."""
@@ -93,17 +101,21 @@ class TokenCache:
         try:
             slot.token = token = sign_in()
         except AuthenticationError as error:
-            now = self.now()
-            if usable is None or not error.retryable or now > usable.expires_at - LAST_RESORT:
+            # a renewal that was only suggested may fail for good and leave the token its time
+            if usable is None or not self._lasts(usable, LAST_RESORT if error.retryable else EARLY):
                 slot.failure = copy.copy(error)
                 raise
-            slot.due_at = min(now + max(PAUSE, error.retry_after or 0.0), usable.expires_at - LAST_RESORT)
+            pause = max(PAUSE, error.retry_after or 0.0) if error.retryable else EARLY
+            slot.due_at = min(self.now() + pause, usable.expires_at - LAST_RESORT)
             log.warning("The access token could not be renewed yet and is used on: %s", error)
             return usable
         finally:
             slot.attempts += 1
         slot.due_at = _due_at(token, self.now())
         return token
+
+    def _lasts(self, token: AccessToken, seconds: float) -> bool:
+        return self.now() <= token.expires_at - seconds
 
     def _slot(self, identity: Hashable) -> tuple[_Slot, int]:
         """Return the identity's place, and how often its token had been asked for when the caller came."""

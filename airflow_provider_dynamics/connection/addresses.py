@@ -6,15 +6,16 @@ only.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from airflow_provider_dynamics.auth.authorities import Authority, AuthorityKind, unfit_tenant
 from airflow_provider_dynamics.auth.clouds import CLOUDS, Cloud, locate
+from airflow_provider_dynamics.auth.network import is_loopback
 from airflow_provider_dynamics.connection.fields import SettingsError
 
-__all__ = ["Environment", "authority_host", "environment", "tenant"]
+__all__ = ["Environment", "authority", "environment", "tenant"]
 
 _LABEL = "Environment URL"
 _EXAMPLE = "https://contoso.crm4.dynamics.com"
@@ -52,6 +53,12 @@ def environment(
     name, here = (url.hostname or "").lower(), is_loopback(url.hostname)
     origin = f"{url.scheme}://{_with_port(name, url.port or port, url.scheme)}"
     path = url.path.rstrip("/") + path.rstrip("/") + (f"?{url.query}" if url.query else "")
+    if on_premises and locate(name):
+        raise SettingsError(
+            f"{_LABEL} lies in Microsoft's cloud, which signs in at Microsoft Entra ID: set Authority type to entra."
+        )
+    if on_premises and url.query:
+        raise SettingsError(f"{_LABEL} must be the organization's address only: use {origin}{url.path}.")
     if url.scheme != "https" and not here:
         raise SettingsError(
             f"{_LABEL} must start with https, not {url.scheme}: use https{origin[len(url.scheme) :]}."
@@ -66,16 +73,41 @@ def environment(
     return Environment(f"https://{name}", name, cloud)
 
 
-def authority_host(
-    authority: str | None,
+def authority(
+    kind: AuthorityKind,
+    address: str | None,
     cloud: str | None,
     at: Environment,
-    tenant_id: str | None,
+    *,
+    tenant_id: str | None = None,
+    resource: str | None = None,
     allowed: Iterable[str] = (),
+) -> Authority:
+    """Return the service a connection signs in at: the cloud's own, or one that is expressly allowed; raises SettingsError."""
+    listed = {_allowed_name(entry) for entry in allowed}
+    if kind == "entra":
+        if resource is not None:
+            raise SettingsError(
+                "AD FS resource is filled in, but Authority type is entra: empty it, or set Authority type to adfs."
+            )
+        return Authority("entra", f"https://{_entra_host(address, cloud, at, tenant_id, listed)}")
+    if cloud not in {None, "auto"}:
+        raise SettingsError(
+            f"Cloud is filled in, but Authority type is {kind}: set Cloud to auto, or Authority type to entra."
+        )
+    url = _elsewhere(kind, address)
+    if not is_loopback(url.hostname) and url.netloc not in listed:
+        raise SettingsError(_refused(url.netloc, None))
+    if kind == "adfs":
+        _check_near(at, url, listed)
+    return Authority(kind, url.geturl(), resource)
+
+
+def _entra_host(
+    address: str | None, cloud: str | None, at: Environment, tenant_id: str | None, listed: set[str]
 ) -> str:
-    """Return the host (and port) where an Entra sign-in goes: the cloud's own, or one that is expressly allowed."""
     own = _chosen_cloud(cloud, at)
-    if authority is None:
+    if address is None:
         if own is not None:
             return own.authority_host
         if at.url.startswith("https://"):
@@ -83,30 +115,68 @@ def authority_host(
         raise SettingsError(
             f"Authority is missing: {at.url} does not tell where to sign in. Enter an https:// address."
         )
-    url = _split("Authority", authority)
-    name = _with_port(url.hostname or "", url.port, "https")
-    if url.scheme != "https":
-        raise SettingsError(f"Authority must start with https, not {url.scheme}: use https://{name}.")
+    url = _secure(address)
     if url.path.strip("/") not in {"", tenant_id or ""}:
         raise SettingsError(
-            f"Authority must be an address without a path: use https://{name}, and put the tenant into Tenant ID."
+            f"Authority must be an address without a path: use https://{url.netloc}, and put the tenant into Tenant ID."
         )
-    if is_loopback(url.hostname) or name in {_allowed_name(entry) for entry in allowed}:
-        return name
-    if own is None and name in {known.authority_host for known in CLOUDS.values()}:
-        return name
-    if own is not None and name == own.authority_host:
-        return name
-    raise SettingsError(_refused(name, own))
+    known = {one.authority_host for one in CLOUDS.values()} if own is None else {own.authority_host}
+    if is_loopback(url.hostname) or url.netloc in listed | known:
+        return url.netloc
+    raise SettingsError(_refused(url.netloc, own))
 
 
-def tenant(tenant_id: str, environment_host: str) -> str:
-    """Return a tenant an app can sign in to: one GUID or one domain; raises SettingsError."""
-    bare = tenant_id.lower()
-    if bare in {"common", "organizations", "consumers"}:
+def _elsewhere(kind: str, address: str | None) -> SplitResult:
+    """Return the address of an AD FS, which ends in /adfs, or the issuer of an OpenID provider, which has a path."""
+    example = "https://adfs.contoso.com/adfs" if kind == "adfs" else "https://login.contoso.com/tenant"
+    if address is None:
         raise SettingsError(
-            f"Tenant ID '{tenant_id}' stands for many tenants, and an app signs in to exactly one. "
-            "Enter the directory's GUID or one of its domains (Entra admin center > Overview)."
+            f"Authority is missing, needed for Authority type {kind}. Enter the sign-in service's address, such as {example}."
+        )
+    url = _secure(address)
+    path = url.path.rstrip("/")
+    if kind == "adfs" and path.lower() not in {"", "/adfs"}:
+        raise SettingsError(f"Authority of an AD FS ends in /adfs: use https://{url.netloc}/adfs.")
+    if url.query or url.fragment or (kind == "oidc" and not path):
+        raise SettingsError(f"Authority must be the provider's issuer, with a path, such as {example}.")
+    return url._replace(path="/adfs" if kind == "adfs" else path)
+
+
+def _secure(address: str) -> SplitResult:
+    """Return an https address with its host name as others write it."""
+    url = _split("Authority", address)
+    name = _with_port((url.hostname or "").lower(), url.port, "https")
+    if url.scheme != "https":
+        raise SettingsError(f"Authority must start with https, not {url.scheme}: use https://{name}.")
+    return url._replace(netloc=name)
+
+
+def _check_near(at: Environment, authority_url: SplitResult, listed: set[str]) -> None:
+    """Raise for an on-premises environment that has nothing to do with its AD FS: it would be sent the token."""
+    host = urlsplit(at.url).netloc
+    family = ".".join((authority_url.hostname or "").split(".")[1:])
+    if is_loopback(at.host) or host in listed or (_is_domain(family) and at.host.endswith(f".{family}")):
+        return
+    raise SettingsError(
+        f"{_LABEL} {host} is not in the domain of Authority {authority_url.netloc}, whose tokens it would receive. Correct it, "
+        "or have whoever runs Airflow list it in [dynamics] allowed_authorities."
+    )
+
+
+def _is_domain(name: str) -> bool:
+    """Say whether a name is somebody's, and not a registry's such as com or co.uk."""
+    labels = name.split(".")
+    below = 3 if len(labels[-1]) == 2 and labels[-2:-1] and len(labels[-2]) <= 3 else 2
+    return len(labels) >= below
+
+
+def tenant(tenant_id: str, environment_host: str, mode: str) -> str:
+    """Return a tenant that can be signed in to: one GUID or one domain, or many where a person says which; raises SettingsError."""
+    bare = tenant_id.lower()
+    unfit = unfit_tenant(mode, tenant_id)
+    if unfit:
+        raise SettingsError(
+            f"{unfit} Enter the directory's GUID or one of its domains (Entra admin center > Overview)."
         )
     if "/" in bare or ":" in bare or bare == environment_host or locate(bare):
         raise SettingsError(
@@ -118,16 +188,6 @@ def tenant(tenant_id: str, environment_host: str) -> str:
             "Tenant ID has characters that neither a GUID nor a domain has. Copy it from Entra admin center > Overview."
         )
     return tenant_id
-
-
-def is_loopback(name: str | None) -> bool:
-    """Say whether a host name is this machine's own."""
-    if not name:
-        return False
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
 
 
 def _split(label: str, value: str, default_scheme: str = "https") -> SplitResult:

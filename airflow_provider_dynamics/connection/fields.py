@@ -12,12 +12,16 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from airflow_provider_dynamics.auth.authorities import MODES, unavailable
 from airflow_provider_dynamics.auth.clouds import CLOUDS
+from airflow_provider_dynamics.auth.texts import fitted
+from airflow_provider_dynamics.connection.pasted import damage, mistaken
 
 __all__ = [
     "AUTH_TYPES",
@@ -35,6 +39,9 @@ log = logging.getLogger(__name__)
 
 class SettingsError(ValueError):
     """A connection's field is missing or wrong; the text names it by its label and says what to enter, without any secret."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(fitted(text))
 
 
 Reader = Callable[[str, Any], Any]
@@ -99,6 +106,23 @@ def public_certificate(label: str, value: Any) -> str:
     return found
 
 
+def refresh_token(label: str, value: Any) -> str:
+    """Read a refresh token that copying has not damaged."""
+    found = text(label, value)
+    wrong = damage(found)
+    if wrong:
+        raise SettingsError(f"{label} {wrong}.")
+    return found
+
+
+def day(label: str, value: Any) -> date:
+    """Read a date, of which a time is left out."""
+    try:
+        return date.fromisoformat(text(label, value)[:10])
+    except ValueError:
+        raise SettingsError(f"{label} must be a date such as 2027-01-31, not '{value}'.") from None
+
+
 def existing_file(label: str, value: Any) -> str:
     """Read the path of something that is on this machine."""
     path = Path(text(label, value)).expanduser()
@@ -150,14 +174,7 @@ class Field:
     secret: bool = False
 
 
-AUTH_TYPES = (
-    "client_secret",
-    "certificate",
-    "refresh_token",
-    "managed_identity",
-    "workload_identity",
-    "username_password",
-)
+AUTH_TYPES = tuple(MODES)
 
 STANDARD: Mapping[str, Field] = {
     "host": Field("Environment URL"),
@@ -174,10 +191,11 @@ EXTRA: Mapping[str, Field] = {
     "send_x5c": Field("Send certificate chain", switch),
     "assertion_file": Field("Federated token file"),
     "managed_identity_client_id": Field("Managed identity client ID"),
-    "refresh_token": Field("Refresh token", secret=True),
+    "refresh_token": Field("Refresh token", refresh_token, secret=True),
     "webhook_secret": Field("Webhook secret", secret=True),
     "username": Field("User name"),
     "user_password": Field("User password", secret=True),
+    "credential_end_date": Field("Client secret's end date", day),
     "cloud": Field("Cloud", choice("auto", *CLOUDS)),
     "authority": Field("Authority"),
     "authority_type": Field("Authority type", choice("entra", "adfs", "oidc")),
@@ -191,14 +209,13 @@ EXTRA: Mapping[str, Field] = {
     "max_concurrency": Field("Max concurrency", number(1, 52, "requests", whole=True)),
 }
 
-_APP = ("login", "tenant_id")
 REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "client_secret": (*_APP, "password"),
-    "certificate": (*_APP, "private_key"),
+    "client_secret": ("login", "password"),
+    "certificate": ("login", "private_key"),
     "refresh_token": ("login", "refresh_token"),
     "managed_identity": (),
-    "workload_identity": _APP,
-    "username_password": (*_APP, "username", "user_password"),
+    "workload_identity": ("login",),
+    "username_password": ("login", "username", "user_password"),
 }
 
 _USES: Mapping[str, frozenset[str]] = {
@@ -213,9 +230,8 @@ _USES: Mapping[str, frozenset[str]] = {
 _WHERE: Mapping[str, str] = {
     "login": "the Application (client) ID of the app registration (Entra admin center > App registrations)",
     "password": "the secret's Value (Entra admin center > App registrations > your app > Certificates & secrets)",
-    "tenant_id": "the directory's GUID or one of its domains (Entra admin center > Overview > Tenant ID)",
     "private_key": "the PEM key or the PFX, as text or as a path",
-    "refresh_token": "the token that the authorization returned",
+    "refresh_token": "nothing by hand, but sign in (Admin > Microsoft Dynamics 365, or `airflow dynamics login CONN_ID`)",
     "username": "the name the person signs in with, such as ann@contoso.com",
     "user_password": "that person's password",
 }
@@ -239,20 +255,51 @@ def read_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
     return {name: read(name, extra.get(name)) for name in EXTRA}
 
 
-def check_combination(values: Mapping[str, Any], *, entra: bool) -> None:
-    """Raise SettingsError when the chosen way of signing in lacks a field, or two ways are filled in."""
+def check_combination(values: Mapping[str, Any], *, signing_in: bool = False) -> None:
+    """Raise SettingsError when the chosen way of signing in lacks a field, or fields contradict it or each other.
+
+    While `signing_in`, a refresh token is what is still to come.
+    """
     auth_type = values["auth_type"]
     if values["password"] and (values["certificate"] or values["private_key"]):
         raise SettingsError(
             "Client secret and Certificate (or Private key) are both filled in, and an app signs in with one of them. "
             "Empty the one that is not meant."
         )
-    needed = [name for name in REQUIRED[auth_type] if entra or name != "tenant_id"]
-    missing = [name for name in needed if not values[name]]
+    absent = unavailable(MODES[auth_type], values["authority_type"])
+    if absent:
+        raise SettingsError(f"{absent} Choose another Auth type, or correct Authority type.")
+    _check_identity(values)
+    optional = {"refresh_token"} if signing_in else set()
+    missing = [name for name in REQUIRED[auth_type] if not values[name] and name not in optional]
     if missing:
         raise SettingsError(_missing(missing, auth_type))
+    _check_refresh_token(values)
     secrets = (name for name, field in {**STANDARD, **EXTRA}.items() if field.secret)
     _tell_unused((name for name in secrets if values[name]), auth_type)
+
+
+def _check_identity(values: Mapping[str, Any]) -> None:
+    """Raise for an identity in the wrong one of two fields: the machine's own would sign in instead of it."""
+    label, other = EXTRA["managed_identity_client_id"].label, STANDARD["login"].label
+    if values["auth_type"] == "managed_identity" and values["login"]:
+        raise SettingsError(
+            f"{other} is for app registrations, and Auth type is managed_identity. Move an assigned identity's client ID to "
+            f"{label}, or empty {other} for the machine's own identity."
+        )
+    if values["auth_type"] != "managed_identity" and values["managed_identity_client_id"]:
+        raise SettingsError(
+            f"{label} is filled in, but Auth type is {values['auth_type']}. Set Auth type to managed_identity, or empty {label}."
+        )
+
+
+def _check_refresh_token(values: Mapping[str, Any]) -> None:
+    kind = mistaken(values["refresh_token"] or "", values["login"], values["authority_type"])
+    if kind:
+        raise SettingsError(
+            f"Refresh token holds {kind}, with which nobody can sign in again. Paste the answer's refresh_token, or sign in: "
+            "Admin > Microsoft Dynamics 365, or `airflow dynamics login CONN_ID`."
+        )
 
 
 def _missing(names: list[str], auth_type: str) -> str:

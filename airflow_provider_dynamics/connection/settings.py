@@ -1,20 +1,39 @@
-"""A connection's checked content as one value, and the client it leads to."""
+"""A connection's checked content as one value, and the client and credential it leads to."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.auth.credentials import ClientSecret, Credential
+from airflow_provider_dynamics.auth.authorities import MODES, Authority, AuthorityKind
+from airflow_provider_dynamics.auth.credentials import (
+    ClientCertificate,
+    ClientSecret,
+    ManagedIdentity,
+    RefreshToken,
+    Registered,
+    UsernamePassword,
+    WorkloadIdentity,
+)
+from airflow_provider_dynamics.auth.network import Network
+from airflow_provider_dynamics.auth.store import CredentialStore
 from airflow_provider_dynamics.connection import addresses
-from airflow_provider_dynamics.connection.fields import SettingsError, check_combination, read, read_extra
+from airflow_provider_dynamics.connection.fields import check_combination, read, read_extra
 
 if TYPE_CHECKING:
+    from airflow_provider_dynamics.auth.authority import SignIn
+    from airflow_provider_dynamics.auth.events import OnEvent
+    from airflow_provider_dynamics.auth.tokens import TokenCache
     from airflow_provider_dynamics.dataverse import Client
     from airflow_provider_dynamics.dataverse.throttle import RetryPolicy
 
 __all__ = ["Settings"]
+
+log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0  # seconds
 
@@ -23,15 +42,26 @@ CONNECT_TIMEOUT = 5.0  # seconds
 class Settings:
     """What a connection says, validated; secrets are left out of its repr.
 
-    `request_timeout` is the longest silence of the service in seconds, `max_concurrency` a ceiling (None:
-    automatic).
+    `tenant_id` None lets the environment name its tenant. `request_timeout` is the longest silence of the service
+    in seconds, `max_concurrency` a ceiling (None: automatic), `credential_end_date` the day on which the client
+    secret expires.
     """
 
     environment: str
-    tenant_id: str
+    auth_type: str
+    authority: Authority
+    tenant_id: str | None
     client_id: str
-    client_secret: str = field(repr=False)
-    authority_host: str
+    client_secret: str | None = field(default=None, repr=False)
+    certificate: str | None = None
+    private_key: str | None = field(default=None, repr=False)
+    private_key_passphrase: str | None = field(default=None, repr=False)
+    send_x5c: bool = False
+    assertion_file: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    username: str | None = None
+    user_password: str | None = field(default=None, repr=False)
+    credential_end_date: date | None = None
     scope: str | None = None
     api_version: str = "v9.2"
     caller_object_id: str | None = None
@@ -51,52 +81,110 @@ class Settings:
         schema: str | None = None,
         extra: Mapping[str, Any] | None = None,
         allowed_authorities: Iterable[str] = (),
+        signing_in: bool = False,
     ) -> Settings:
         """Check a connection's fields and return what they mean; raises SettingsError at the first that is wrong.
 
-        `allowed_authorities` are the sign-in hosts a deployment trusts besides the clouds' own.
+        `allowed_authorities` are the sign-in hosts a deployment trusts besides the clouds' own. While `signing_in`,
+        the refresh token may be missing: it is what the sign-in will bring.
         """
         values = read_extra(extra or {})
         values |= {"login": read("login", login), "password": read("password", password)}
         values["auth_type"] = values["auth_type"] or "client_secret"
-        entra = values["authority_type"] in {None, "entra"}
-        at = addresses.environment(
-            read("host", host), port, schema, on_premises=values["authority_type"] == "adfs"
+        kind: AuthorityKind = values["authority_type"] or "entra"
+        values["authority_type"] = kind
+        at = addresses.environment(read("host", host), port, schema, on_premises=kind == "adfs")
+        check_combination(values, signing_in=signing_in)
+        tenant_id = values["tenant_id"] if kind == "entra" else None  # nobody else has tenants
+        if tenant_id:
+            tenant_id = addresses.tenant(tenant_id, at.host, MODES[values["auth_type"]])
+        authority = addresses.authority(
+            kind,
+            values["authority"],
+            values["cloud"],
+            at,
+            tenant_id=tenant_id,
+            resource=values["resource"],
+            allowed=allowed_authorities,
         )
-        check_combination(values, entra=entra)
-        _refuse_what_is_to_come(values["auth_type"], values["authority_type"])
-        tenant_id = addresses.tenant(values["tenant_id"], at.host)
-        given = {name: values[name] for name in _PLAIN if values[name] is not None}
         return cls(
             environment=at.url,
+            authority=authority,
             tenant_id=tenant_id,
-            client_id=values["login"],
+            client_id=values["login"] or values["managed_identity_client_id"] or "",
             client_secret=values["password"],
-            authority_host=addresses.authority_host(
-                values["authority"], values["cloud"], at, tenant_id, allowed_authorities
-            ),
-            **given,
+            **{name: values[name] for name in _PLAIN if values[name] is not None},
         )
 
-    def credential(self) -> Credential:
-        """Return what signs in."""
-        return ClientSecret(
-            self.tenant_id, self.client_id, self.client_secret, self.authority_host, self.scope
-        )
+    @property
+    def mode(self) -> str:
+        """How texts call this way of signing in."""
+        return MODES[self.auth_type]
+
+    @property
+    def network(self) -> Network:
+        """How services are reached."""
+        return Network(self.ca_bundle, self.proxy, (CONNECT_TIMEOUT, self.request_timeout))
+
+    @property
+    def person(self) -> str:
+        """Whoever is said to sign in, "" for an app and where the connection does not say."""
+        return (self.username or "") if self.auth_type in {"refresh_token", "username_password"} else ""
+
+    @property
+    def store_key(self) -> str:
+        """The name under which the credential store keeps what belongs to this sign-in; never the connection's id."""
+        return self.credential().key(self.environment)
+
+    def credential(
+        self,
+        store: CredentialStore | None = None,
+        *,
+        on_token: Callable[[str], object] | None = None,
+        on_event: OnEvent | None = None,
+        cache: TokenCache | None = None,
+    ) -> Registered:
+        """Return what signs in; `on_token` is told every refresh token before its first use, `on_event` each sign-in.
+
+        With a `cache` of its own it does not share the process's access tokens: a new one makes it sign in.
+        """
+        options: dict[str, Any] = {
+            "authority": self.authority,
+            "scope": self.scope,
+            "on_token": on_token,
+            "on_event": on_event,
+        }
+        if store is not None:
+            options["store"] = store
+        if cache is not None:
+            options["cache"] = cache
+        return _CREDENTIALS[self.auth_type](self, options)
+
+    def sign_in(self) -> SignIn:
+        """Return the sign-in as a value: what a code flow or device flow for this connection begins with."""
+        return self.credential().sign_in(self.environment, self.network)
 
     def client(
-        self, on_token: Callable[[str], None] | None = None, retry: RetryPolicy | None = None
+        self,
+        on_token: Callable[[str], None] | None = None,
+        retry: RetryPolicy | None = None,
+        store: CredentialStore | None = None,
+        on_event: OnEvent | None = None,
+        cache: TokenCache | None = None,
     ) -> Client:
-        """Return a new client, for the caller to close; `on_token` is told each access token before its first use."""
+        """Return a new client, for the caller to close; `on_token` is told each token before its first use.
+
+        The other options are those of `credential`.
+        """
         from airflow_provider_dynamics.dataverse import Client
 
         options: dict[str, Any] = {} if retry is None else {"retry": retry}
         return Client(
             self.environment,
-            self.credential(),
+            self.credential(store, on_token=on_token, on_event=on_event, cache=cache),
             ca_bundle=self.ca_bundle,
             proxy=self.proxy,
-            timeout=(CONNECT_TIMEOUT, self.request_timeout),
+            timeout=self.network.timeout,
             api_version=self.api_version,
             caller_object_id=self.caller_object_id,
             max_concurrency=self.max_concurrency,
@@ -106,6 +194,16 @@ class Settings:
 
 
 _PLAIN = (
+    "auth_type",
+    "certificate",
+    "private_key",
+    "private_key_passphrase",
+    "send_x5c",
+    "assertion_file",
+    "refresh_token",
+    "username",
+    "user_password",
+    "credential_end_date",
     "scope",
     "api_version",
     "caller_object_id",
@@ -116,14 +214,54 @@ _PLAIN = (
 )
 
 
-def _refuse_what_is_to_come(auth_type: str, authority_type: str | None) -> None:
-    if auth_type != "client_secret":
-        raise SettingsError(
-            f"Auth type {auth_type} is not available yet: this version signs in with client_secret. "
-            "Choose it, and enter an app registration's Client ID and Client secret."
-        )
-    if authority_type not in {None, "entra"}:
-        raise SettingsError(
-            f"Authority type {authority_type} is not available yet: this version signs in with client_secret at Entra. "
-            "Set Authority type to entra."
-        )
+def _certificate(s: Settings, options: dict[str, Any]) -> Registered:
+    return ClientCertificate(
+        s.tenant_id,
+        s.client_id,
+        s.private_key or "",
+        s.private_key_passphrase,
+        s.certificate,
+        s.send_x5c,
+        **options,
+    )
+
+
+def _refresh_token(s: Settings, options: dict[str, Any]) -> Registered:
+    return RefreshToken(
+        s.tenant_id, s.client_id, s.refresh_token or "", s.client_secret, user=s.person, **options
+    )
+
+
+def _password(s: Settings, options: dict[str, Any]) -> Registered:
+    _discourage(s.environment, s.person)
+    return UsernamePassword(
+        s.tenant_id, s.client_id, s.person, s.user_password or "", s.client_secret, **options
+    )
+
+
+_CREDENTIALS: Mapping[str, Callable[[Settings, dict[str, Any]], Registered]] = {
+    "client_secret": lambda s, options: ClientSecret(
+        s.tenant_id, s.client_id, s.client_secret or "", **options
+    ),
+    "certificate": _certificate,
+    "workload_identity": lambda s, options: WorkloadIdentity(
+        s.tenant_id, s.client_id, s.assertion_file, **options
+    ),
+    "managed_identity": lambda s, options: ManagedIdentity(s.client_id, **options),
+    "refresh_token": _refresh_token,
+    "username_password": _password,
+}
+
+
+@lru_cache(maxsize=64)
+def _discourage(environment: str, username: str) -> None:
+    """Say once in a process what is wrong with this way of signing in.
+
+    https://learn.microsoft.com/entra/identity-platform/v2-oauth-ropc
+    """
+    log.warning(
+        "%s is signed in to with the user name and password of %s. Microsoft advises against it: it stops when a second "
+        "factor is asked for or the password changes. Prefer an application user (client secret, certificate).",
+        environment,
+        username,
+    )

@@ -6,16 +6,14 @@ service asked for.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_dynamics.auth.bearer import BearerAuth
 from airflow_provider_dynamics.auth.credentials import Credential
-from airflow_provider_dynamics.auth.network import Network
-from airflow_provider_dynamics.dataverse import changes, reading
+from airflow_provider_dynamics.auth.network import Network, is_loopback
+from airflow_provider_dynamics.dataverse import changes, odata, reading
 from airflow_provider_dynamics.dataverse.bulk import OPERATIONS, Bulk, Operation, RowOutcome
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.pages import Page, decoded
@@ -67,6 +65,7 @@ class Client:
             api_version=api_version,
             network=network,
             caller_object_id=caller_object_id,
+            client_id=getattr(credential, "client_id", None) or "",
             connections=2 + max(_ENOUGH, max_concurrency or 0),
             retry=retry,
             clock=clock,
@@ -105,6 +104,17 @@ class Client:
         request = Request("GET", "WhoAmI()")
         found: Row = decoded(self._transport.send(request), request)
         return found
+
+    def privileges(self, user_id: str) -> frozenset[str]:
+        """Return the names of all privileges that a user's roles and teams give ("prvReadAccount", …); raises Forbidden.
+
+        Where an older version names none, their ids stand in.
+        https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/retrieveuserprivileges
+        """
+        target = f"systemusers({odata.guid(user_id)})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()"
+        request = Request("GET", target)
+        held = decoded(self._transport.send(request), request)["RolePrivileges"]
+        return frozenset(one.get("PrivilegeName") or one["PrivilegeId"] for one in held)
 
     def table(self, logical_name: str) -> Table:
         """Return a table with its columns and keys, asked for once; raises UnknownTable."""
@@ -225,17 +235,8 @@ def _checked(environment: str) -> str:
         )
     if parts.username or parts.password:
         raise ValueError("The environment's URL must not hold a user name or password")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(
             f"http://{parts.hostname} would show the access token to everyone on the way; use https://"
         )
     return environment.strip().rstrip("/")
-
-
-def _is_loopback(host: Any) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.answers import request_id
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from airflow_provider_dynamics.dataverse.transport import Request, Response, Sender
 
@@ -186,5 +187,5 @@ def _unreadable(response: Response, request: Request) -> errors.BadResponse:
         "The answer is not what the Web API sends",
         asked=request.asked,
         status=response.status,
-        request_id=errors.request_id(response.headers),
+        request_id=request_id(response.headers),
     )

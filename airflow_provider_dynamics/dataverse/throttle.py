@@ -72,6 +72,9 @@ class RetryPolicy:
     its own length at random. No attempt starts later than `budget` after the first. Being throttled is normal
     under load and so allowed more often than faults are; a host that cannot even be reached is given up
     sooner.
+
+    A sign-in service's bad minute is ridden out by time and not by attempts: until `sign_in_budget` after its
+    first failure, with waits of at most `longest_sign_in_delay`, so that whatever ends by then costs no task.
     """
 
     attempts: int = 10
@@ -81,6 +84,8 @@ class RetryPolicy:
     first_delay: float = 1.0
     longest_delay: float = 60.0
     longest_retry_after: float = 600.0
+    sign_in_budget: float = 120.0
+    longest_sign_in_delay: float = 15.0
     random: Callable[[], float] = field(default=random.random, repr=False, compare=False)
 
     @classmethod
@@ -95,16 +100,33 @@ class RetryPolicy:
     def delay(
         self, error: DataverseError | AuthenticationError, attempt: int, elapsed: float
     ) -> float | None:
-        """Return how long to wait after this attempt (the first is 1) ended in this error, or None to give up."""
+        """Return how long to wait after this attempt (the first is 1) ended in this error, or None to give up.
+
+        `attempt` and `elapsed` count from where the trouble began: of a sign-in's, from its first failure in a row.
+        """
+        if isinstance(error, AuthenticationError):
+            return self._sign_in_delay(error, attempt, elapsed)
         if attempt >= self._attempts(error):
             return None
         if error.retry_after is None:
-            delay = min(self.longest_delay, self.first_delay * 2.0 ** (attempt - 1)) * (1.0 + self.random())
+            delay = self._doubled(attempt, self.longest_delay)
         elif error.retry_after > self.longest_retry_after:
             return None
         else:
             delay = error.retry_after
         return delay if elapsed + delay <= self.budget else None
+
+    def _sign_in_delay(self, error: AuthenticationError, attempt: int, elapsed: float) -> float | None:
+        if not self.waits:
+            return None
+        budget = self.sign_in_budget if error.patience is None else min(self.sign_in_budget, error.patience)
+        delay = error.retry_after
+        if delay is None:
+            delay = self._doubled(attempt, self.longest_sign_in_delay / 2.0)
+        return delay if elapsed + delay <= budget else None
+
+    def _doubled(self, attempt: int, most: float) -> float:
+        return min(most, self.first_delay * 2.0 ** min(attempt - 1, 30)) * (1.0 + self.random())
 
     def _attempts(self, error: Exception) -> int:
         if isinstance(error, Throttled):

@@ -23,6 +23,7 @@ from airflow_provider_dynamics import __version__
 from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.auth.network import Network, origin
 from airflow_provider_dynamics.dataverse import errors, failures
+from airflow_provider_dynamics.dataverse.answers import from_response, request_id
 from airflow_provider_dynamics.dataverse.errors import DataverseError
 from airflow_provider_dynamics.dataverse.session import new_session
 from airflow_provider_dynamics.dataverse.throttle import Clock, Gate, RetryPolicy, Stop
@@ -98,6 +99,7 @@ class Transport:
         api_version: str = "v9.2",
         network: Network | None = None,
         caller_object_id: str | None = None,
+        client_id: str = "",
         connections: int = 16,
         retry: RetryPolicy | None = None,
         clock: Clock | None = None,
@@ -111,9 +113,10 @@ class Transport:
         self._counting = threading.Lock()
         self.parallelism_hint: int | None = None
         self._origin = origin(environment)
+        self._environment, self._client_id = environment, client_id
         self._auth = auth
         self._network = network = network or Network()
-        self._proxies = {"http": network.proxy, "https": network.proxy} if network.proxy else {}
+        self._proxies = network.proxies(environment)
         self._headers = {**_HEADERS, **({"CallerObjectId": caller_object_id} if caller_object_id else {})}
         self._session = new_session(connections)
 
@@ -124,16 +127,15 @@ class Transport:
         """Send the request, repeating it as its kind and the policy allow; raises DataverseError or AuthenticationError."""
         stop = stop or self.stop
         url = self._url(request)
-        started, attempt, repeated = self.clock.now(), 0, False
+        trouble, repeated = _Trouble(self.clock.now()), False
         while True:
-            attempt += 1
             stop.check()
             if self.retry.waits:
                 self.gate.wait(stop)
             try:
                 return self._attempt(request, url, repeated=repeated)
             except (DataverseError, AuthenticationError) as error:
-                delay = self._delay(error, request, attempt, self.clock.now() - started)
+                delay = self._delay(error, request, *trouble.after(error, self.clock.now()))
                 if delay is None:
                     if isinstance(error, DataverseError):
                         error.repeated = repeated
@@ -198,20 +200,26 @@ class Transport:
             request.asked,
             reply.status_code,
             took,
-            errors.request_id(reply.headers),
+            request_id(reply.headers),
         )
 
     def _checked(self, request: Request, response: Response) -> Response:
         if not 200 <= response.status < 300:
-            raise errors.from_response(
-                request.asked, response.status, response.headers, response.body, now=self.clock.now()
+            raise from_response(
+                request.asked,
+                response.status,
+                response.headers,
+                response.body,
+                now=self.clock.now(),
+                environment=self._environment,
+                client_id=self._client_id,
             )
         if (response.body or (request.reads and response.status == 200)) and not _whole(response):
             raise errors.BadResponse(
                 "The answer is not a whole JSON document",
                 asked=request.asked,
                 status=response.status,
-                request_id=errors.request_id(response.headers),
+                request_id=request_id(response.headers),
                 retryable="json" in response.headers.get("Content-Type", "json"),  # else it is a web page
             )
         return response
@@ -230,6 +238,27 @@ class Transport:
             self.gate.close(delay)
         else:
             self.clock.sleep(delay, stop)
+
+
+class _Trouble:
+    """Counts attempts and time for the policy: a request's from its start, a sign-in's from its first failure in a row."""
+
+    def __init__(self, now: float) -> None:
+        self._started = now
+        self._failed = 0
+        self._sign_in_since: float | None = None
+        self._sign_in_failed = 0
+
+    def after(self, error: Exception, now: float) -> tuple[int, float]:
+        """Return which attempt this error ended, and the seconds that count."""
+        if not isinstance(error, AuthenticationError):
+            self._failed += 1
+            self._sign_in_since, self._sign_in_failed = None, 0
+            return self._failed, now - self._started
+        if self._sign_in_since is None:
+            self._sign_in_since = now
+        self._sign_in_failed += 1
+        return self._sign_in_failed, now - self._sign_in_since
 
 
 def _may_repeat(error: DataverseError | AuthenticationError, request: Request) -> bool:

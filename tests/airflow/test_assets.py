@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
+from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.assets import convert_to_openlineage, create_asset, sanitize_uri, table_asset
+from airflow_provider_dynamics.assets import (
+    ChangedRows,
+    changed_rows,
+    convert_to_openlineage,
+    create_asset,
+    sanitize_uri,
+    table_asset,
+)
 
 URI = "dataverse://contoso.crm.dynamics.com/account"
 
@@ -75,3 +84,80 @@ def test_openlineage_sees_the_environment_as_namespace_and_the_table_as_name():
         assert dataset is None  # Airflow's stand-in where OpenLineage is not installed
     else:
         assert (dataset.namespace, dataset.name) == ("dataverse://contoso.crm.dynamics.com", "account")
+
+
+# --- what watchers have said -------------------------------------------------------------------------------------
+
+ACCOUNTS = Asset(name="accounts", uri="x-test://accounts")
+CONTACTS = Asset(name="contacts", uri="x-test://contacts")
+
+
+def told(second, **payload):
+    return SimpleNamespace(timestamp=second, extra={"from_trigger": True, "payload": payload})
+
+
+def changed(second, rows, deleted=(), *, more=0, mode="delta"):
+    return told(
+        second,
+        status="success",
+        table="account",
+        mode=mode,
+        changed=list(rows),
+        deleted=list(deleted),
+        changed_count=len(rows) + more,
+        deleted_count=len(deleted),
+    )
+
+
+def failed(second, text="Signing in failed: AADSTS7000222 …"):
+    return told(second, status="error", message=text, kind="permanent", code="AADSTS7000222")
+
+
+@pytest.mark.parametrize(
+    "events", [None, {}, {ACCOUNTS: []}], ids=["no value", "no event", "an asset without"]
+)
+def test_a_run_that_nobody_woke_has_no_changes(events):
+    assert changed_rows(events) == ChangedRows()
+    assert not changed_rows(events)
+
+
+def test_the_rows_of_all_events_and_assets_come_together_each_once():
+    rows = changed_rows(
+        {ACCOUNTS: [changed(1, ["a"]), changed(2, ["a", "b"], ["c"])], CONTACTS: [changed(1, ["d"])]}
+    )
+
+    assert rows == ChangedRows(("a", "b", "d"), ("c",), count=5)
+    assert len(rows) == 5
+    assert rows.complete
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(changed(1, ["a"], more=200), id="more rows than an event names"),
+        pytest.param(changed(1, [], mode="full"), id="a watcher that had lost its place"),
+    ],
+)
+def test_it_says_when_the_names_are_not_all(event):
+    rows = changed_rows({ACCOUNTS: [event]})
+
+    assert not rows.complete
+    assert rows
+
+
+def test_a_watchers_problem_fails_the_task_with_its_reason():
+    with pytest.raises(AirflowFailException) as raised:
+        changed_rows({ACCOUNTS: [changed(1, ["a"]), failed(2)]})
+
+    assert str(raised.value) == "Signing in failed: AADSTS7000222 …"
+
+
+def test_a_problem_that_is_over_fails_nothing():
+    assert changed_rows({ACCOUNTS: [changed(3, ["a"]), failed(2)]}).changed == ("a",)
+
+
+def test_events_of_tasks_and_of_aliases_are_passed_over():
+    task = SimpleNamespace(timestamp=2, extra={"rows": 3})
+    event = changed(1, ["a"])
+
+    assert changed_rows({ACCOUNTS: [event, task], AssetAlias("any"): [event]}) == ChangedRows(("a",), (), 1)

@@ -9,39 +9,16 @@ import pytest
 from airflow.models.connection import Connection as StoredConnection
 from airflow.sdk import Connection
 
-from airflow_provider_dynamics.auth import ClientSecret
+from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.connection import Settings, SettingsError
-
-TENANT = "11111111-2222-3333-4444-555555555555"
-CLIENT = "66666666-7777-8888-9999-000000000000"
-SECRET = "~s3/cr@t:+%"
-ENVIRONMENT = "https://contoso.crm4.dynamics.com"
-
-
-def settings(*, host=ENVIRONMENT, login=CLIENT, password=SECRET, allowed=(), port=None, schema=None, **extra):
-    return Settings.from_fields(
-        host=host,
-        login=login,
-        password=password,
-        port=port,
-        schema=schema,
-        extra={"tenant_id": TENANT, **extra},
-        allowed_authorities=allowed,
-    )
-
-
-def refusal(**fields):
-    with pytest.raises(SettingsError) as caught:
-        settings(**fields)
-    assert SECRET not in str(caught.value)
-    return str(caught.value)
+from tests.airflow.filled_in import CLIENT, ENVIRONMENT, SECRET, TENANT, refusal, settings
 
 
 def test_a_filled_in_form_becomes_settings_and_a_credential():
     found = settings()
     assert found.environment == ENVIRONMENT
     assert (found.api_version, found.request_timeout, found.max_concurrency) == ("v9.2", 120.0, None)
-    assert found.credential() == ClientSecret(TENANT, CLIENT, SECRET, "login.microsoftonline.com")
+    assert found.credential() == ClientSecret(TENANT, CLIENT, SECRET)
 
 
 def test_the_form_sends_null_for_what_is_not_filled_in():
@@ -89,7 +66,7 @@ def test_an_environment_may_be_written(host):
 def test_an_environment_on_this_machine_keeps_its_port_and_signs_in_there(host, port, environment):
     found = settings(host=host, port=port)
     assert found.environment == environment
-    assert found.authority_host == environment.removeprefix("https://")
+    assert found.authority == Authority(url=environment)
 
 
 def test_plain_http_is_taken_for_this_machine_only():
@@ -161,17 +138,12 @@ def test_a_wrong_environment_is_told(host, words):
     ("fields", "words"),
     [
         pytest.param(
-            {"tenant_id": None},
-            "Tenant ID is missing, needed for auth type client_secret. Enter Tenant ID: the directory's GUID",
-            id="tenant",
+            {"login": None},
+            "Client ID is missing, needed for auth type client_secret. Enter Client ID: the Application",
+            id="client",
         ),
-        pytest.param({"login": None}, "Client ID is missing", id="client"),
         pytest.param({"password": ""}, "Client secret is missing", id="secret"),
-        pytest.param(
-            {"login": "", "password": None, "tenant_id": " "},
-            "Client ID, Tenant ID and Client secret are missing",
-            id="all three",
-        ),
+        pytest.param({"login": "", "password": None}, "Client ID and Client secret are missing", id="both"),
     ],
 )
 def test_a_missing_field_is_named_by_its_label(fields, words):
@@ -208,7 +180,7 @@ def test_a_tenant_is_a_guid_or_a_domain(tenant):
     ],
 )
 def test_a_sign_in_goes_to_the_clouds_own_authority(host, cloud, authority_host):
-    assert settings(host=host, cloud=cloud).authority_host == authority_host
+    assert settings(host=host, cloud=cloud).authority == Authority(url=f"https://{authority_host}")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +253,7 @@ def test_a_sign_in_elsewhere_is_refused(fields, words):
     ],
 )
 def test_an_authority_may_be(authority, allowed, authority_host):
-    assert settings(authority=authority, allowed=allowed).authority_host == authority_host
+    assert settings(authority=authority, allowed=allowed).authority.host == authority_host
 
 
 def test_a_listed_host_is_allowed_on_its_listed_port_only():
@@ -293,7 +265,7 @@ def test_a_listed_host_is_allowed_on_its_listed_port_only():
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("auth_type", "client_secert", "workload_identity, username_password; did you mean 'client_secret'?"),
+        ("auth_type", "client_secert", "refresh_token, username_password; did you mean 'client_secret'?"),
         ("auth_type", "device_code", "Auth type 'device_code' is not known. Choose one of client_secret, certificate,"),
         ("api_version", "latest", "Web API version must look like v9.2, not 'latest'."),
         ("api_version", "v8.2", "Web API version must look like v9.2"),
@@ -378,47 +350,6 @@ def test_each_way_to_sign_in_needs_its_fields(fields, missing):
     assert f"{missing} missing, needed for auth type {fields['auth_type']}" in refusal(
         password=None, **fields
     )
-
-
-@pytest.mark.parametrize(
-    ("fields", "name"),
-    [
-        pytest.param(
-            {"auth_type": "certificate", "private_key": "/key.pem"}, "Auth type certificate", id="certificate"
-        ),
-        pytest.param(
-            {"auth_type": "refresh_token", "refresh_token": "0.A"},
-            "Auth type refresh_token",
-            id="refresh token",
-        ),
-        pytest.param({"auth_type": "managed_identity"}, "Auth type managed_identity", id="managed identity"),
-        pytest.param(
-            {"auth_type": "workload_identity"}, "Auth type workload_identity", id="workload identity"
-        ),
-        pytest.param(
-            {"auth_type": "username_password", "username": "ann", "user_password": "x"},
-            "Auth type username_password",
-            id="password",
-        ),
-        pytest.param(
-            {"authority_type": "adfs", "password": "x", "authority": "https://adfs.contoso.com/adfs"},
-            "Authority type adfs",
-            id="AD FS",
-        ),
-    ],
-)
-def test_what_is_to_come_is_refused_in_one_sentence(fields, name):
-    text = refusal(**{"password": None, **fields})
-    assert text.startswith(f"{name} is not available yet: this version signs in with client_secret")
-
-
-def test_a_path_is_no_mistake_on_premises():
-    text = refusal(
-        host="https://crm.contoso.com:444/Contoso",
-        authority_type="adfs",
-        authority="https://adfs.contoso.com/adfs",
-    )
-    assert "Authority type adfs is not available yet" in text
 
 
 def test_an_unknown_field_is_told_in_the_log_and_does_no_harm(caplog):

@@ -15,8 +15,10 @@ TESTED = {
     "etl_round_trip",
     "export_a_table",
     "follow_changes",
+    "keep_signed_in",
     "load_files",
     "look_up_rows",
+    "react_to_changes",
     "wait_for_a_row",
 }
 
@@ -118,3 +120,26 @@ def test_a_row_is_waited_for(example, emulator):
     ran = example("wait_for_a_row", number=number)
 
     assert ran.xcoms["read_it"][0]["contoso_number"] == number
+
+
+def test_sign_ins_are_kept_alive_and_what_ends_soon_is_told(example, emulator, monkeypatch):
+    for name, value in emulator.airflow_connection("dynamics_default", auth_type="refresh_token").items():
+        monkeypatch.setenv(name, value)
+
+    well = example("keep_signed_in")
+    told = example("keep_signed_in", warn_days=91)
+
+    assert well.xcoms["keep[0]"]["renewed"]
+    assert (well.states["ending[0]"], well.states["tell"]) == ("skipped", "skipped")
+    assert told.xcoms["tell"][0].startswith("dynamics_default: The refresh token ends on ")
+
+
+def test_a_run_reads_the_changes_it_was_woken_for(example):
+    first = example("react_to_changes")
+    second = example("react_to_changes")
+
+    assert first.xcoms["who_woke_us"] == {"changes": 0, "first": [], "complete": True}
+    assert (first.xcoms["contact_changes"]["mode"], second.xcoms["contact_changes"]["mode"]) == (
+        "full",
+        "delta",
+    )

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from airflow.sdk import BaseHook
+from cryptography.fernet import Fernet
 
 from airflow_provider_dynamics.auth import Network
 from airflow_provider_dynamics.auth.tokens import SHARED
@@ -16,6 +17,7 @@ from airflow_provider_dynamics.connection import SettingsError
 from airflow_provider_dynamics.connection.settings import CONNECT_TIMEOUT
 from airflow_provider_dynamics.dataverse import Query
 from airflow_provider_dynamics.hooks import DynamicsHook
+from airflow_provider_dynamics.state import credential_store
 
 
 @pytest.fixture
@@ -80,8 +82,19 @@ def test_a_changed_connection_is_seen_by_the_same_hook(connect):
 
 def test_hooks_share_one_token(connect, emulator):
     for _ in range(3):
-        assert connect().test_connection()[0]
+        with connect().get_conn() as client:
+            client.who_am_i()
     assert len(token_requests(emulator)) == 1
+
+
+def test_the_connection_test_signs_in_although_the_process_has_a_token(connect, emulator):
+    """The API server lives for weeks: it must say what a new process would."""
+    with connect().get_conn() as client:
+        client.who_am_i()
+    emulator.fault("secret_expired")
+    passed, text = connect().test_connection()
+    assert not passed
+    assert "AADSTS7000222" in text
 
 
 def test_the_connection_test_says_where_and_as_whom(connect, emulator):
@@ -109,12 +122,12 @@ def test_the_connection_test_says_the_user_id_where_the_name_may_not_be_read(con
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param({"tenant_id": None}, "Tenant ID is missing", id="a missing field"),
+        pytest.param({"login": None}, "Client ID is missing", id="a missing field"),
         pytest.param({"password": "wrong-secret"}, "Paste the secret's Value", id="a wrong secret"),
         pytest.param({"host": "https://127.0.0.1:1"}, "127.0.0.1:1", id="nothing there"),
         pytest.param({"ca_bundle": None}, "is not trusted here", id="an unknown authority"),
         pytest.param(
-            {"auth_type": "managed_identity", "password": None}, "not available yet", id="a mode to come"
+            {"auth_type": "refresh_token"}, "Refresh token is missing", id="nobody has signed in yet"
         ),
     ],
 )
@@ -136,8 +149,8 @@ def test_the_connection_test_explains_a_missing_application_user(connect, emulat
 
 
 def test_a_wrong_connection_is_named_when_a_task_uses_it(connect):
-    hook = connect("crm", tenant_id="")
-    with pytest.raises(SettingsError, match=r"^Connection 'crm': Tenant ID is missing"):
+    hook = connect("crm", login="")
+    with pytest.raises(SettingsError, match=r"^Connection 'crm': Client ID is missing"):
         hook.get_conn()
 
 
@@ -154,7 +167,7 @@ def test_an_authority_is_allowed_by_the_deployment(connect, monkeypatch):
     with pytest.raises(SettingsError, match=r"\[dynamics\] allowed_authorities"):
         hook.settings  # noqa: B018  # reading it is the point
     monkeypatch.setenv("AIRFLOW__DYNAMICS__ALLOWED_AUTHORITIES", "adfs.contoso.com, login.contoso.com")
-    assert hook.settings.authority_host == "login.contoso.com"
+    assert hook.settings.authority.host == "login.contoso.com"
 
 
 @pytest.fixture
@@ -188,3 +201,85 @@ def test_no_token_and_no_secret_is_logged(connect, emulator, token, caplog):
     assert "WhoAmI" in caplog.text
     assert token().secret not in caplog.text
     assert emulator.client_secret not in caplog.text
+
+
+# --- a person's sign-in, as one task after the other uses it -----------------------------------------------------
+
+
+@pytest.fixture
+def signed_in(emulator, monkeypatch, tmp_path):
+    """Return a hook for a person's connection to a service that lets each refresh token be used once, kept in files."""
+    emulator.sign_ins.rotation = "one_use"
+    monkeypatch.setenv("AIRFLOW__DYNAMICS__CREDENTIAL_STORE", f"file://{tmp_path}")
+    monkeypatch.setenv("AIRFLOW__DYNAMICS__CREDENTIAL_STORE_KEY", Fernet.generate_key().decode())
+    for name, value in emulator.airflow_connection("dynamics_default", auth_type="refresh_token").items():
+        monkeypatch.setenv(name, value)
+    SHARED.clear()
+    return DynamicsHook()
+
+
+def kept(hook):
+    """Return what is stored of a hook's sign-in."""
+    record = credential_store().load(hook.settings.store_key)
+    assert record is not None
+    return record
+
+
+def another_task():
+    """Forget what a process knows."""
+    SHARED.clear()
+
+
+def test_each_task_goes_on_with_the_refresh_token_of_the_one_before(signed_in, emulator):
+    for _ in range(3):
+        another_task()
+        passed, text = signed_in.test_connection()
+        assert passed, text
+    assert len(token_requests(emulator)) == 3
+    assert kept(signed_in).refresh_token not in {None, signed_in.settings.refresh_token}
+    assert kept(signed_in).user == emulator.user_name
+
+
+def test_refresh_tokens_are_masked_and_not_logged(signed_in, caplog):
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]  # it is what masks, and not exported
+
+    caplog.set_level(logging.DEBUG)
+    tokens = []
+    for _ in range(2):
+        another_task()
+        assert signed_in.test_connection()[0]
+        tokens.append(kept(signed_in).refresh_token)
+    assert [redact(f"sent {token}") for token in tokens] == ["sent ***"] * 2
+    assert not any(token in caplog.text for token in [*tokens, signed_in.settings.refresh_token])
+
+
+def test_a_revoked_sign_in_is_asked_for_once_and_then_said_at_once(signed_in, emulator):
+    assert signed_in.test_connection()[0]
+    emulator.sign_ins.revoke()
+    texts = set()
+    for _ in range(3):
+        another_task()
+        passed, text = signed_in.test_connection()
+        assert not passed
+        texts.add(text)
+    assert len(texts) == 1
+    assert len(token_requests(emulator)) == 2
+
+
+def test_signing_in_again_ends_the_failures_of_a_revoked_sign_in(signed_in, emulator, monkeypatch):
+    emulator.sign_ins.revoke()
+    assert not signed_in.test_connection()[0]
+    for name, value in emulator.airflow_connection("dynamics_default", auth_type="refresh_token").items():
+        monkeypatch.setenv(name, value)  # what Sign in writes
+    for _ in range(2):
+        another_task()
+        passed, text = DynamicsHook().test_connection()
+        assert passed, text
+    assert kept(DynamicsHook()).failure is None
+
+
+def test_a_wrong_credential_store_is_named_by_the_connection_test(connect, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__DYNAMICS__CREDENTIAL_STORE", "vault")
+    passed, text = connect().test_connection()
+    assert not passed
+    assert "credential_store is 'vault'." in text

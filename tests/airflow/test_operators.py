@@ -9,13 +9,25 @@ from decimal import Decimal
 import pendulum
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_dynamics.auth.tokens import SHARED
+from airflow_provider_dynamics.compat import HAS_RETRY_POLICY
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.operators import DynamicsQueryOperator, names, odata_text, whole_number
-from airflow_provider_dynamics.retry import DynamicsRetryableError
-from airflow_provider_dynamics.sensors import DynamicsRowSensor
+from airflow_provider_dynamics.operators import (
+    DynamicsQueryOperator,
+    DynamicsRefreshTokenOperator,
+    names,
+    odata_text,
+    whole_number,
+)
+from airflow_provider_dynamics.retry import (
+    DEFAULT_RETRY_POLICY,
+    DynamicsRetryableError,
+    DynamicsRetryPolicy,
+    reason_of,
+)
+from airflow_provider_dynamics.sensors import DynamicsCredentialExpirySensor, DynamicsRowSensor
 from airflow_provider_dynamics.transfers import (
     DynamicsChangesToObjectStorageOperator,
     DynamicsToObjectStorageOperator,
@@ -23,10 +35,13 @@ from airflow_provider_dynamics.transfers import (
 )
 from tests.airflow.fakes import FakeClient, FakeHook
 
+on_emulator = pytest.mark.usefixtures("dynamics_conn")
 MOMENT = pendulum.datetime(2026, 3, 1, 12, 30, tz="Europe/Berlin")
 MINIMAL = {
     DynamicsQueryOperator: {"table": "account"},
+    DynamicsRefreshTokenOperator: {},
     DynamicsRowSensor: {"table": "account"},
+    DynamicsCredentialExpirySensor: {},
     DynamicsToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
     DynamicsChangesToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
     ObjectStorageToDynamicsOperator: {"table": "account", "source_path": "x.csv"},
@@ -50,7 +65,9 @@ def query(*answers, **arguments):
     ("operator", "fields"),
     [
         (DynamicsQueryOperator, "dynamics_conn_id table select filter expand order_by top"),
+        (DynamicsRefreshTokenOperator, "dynamics_conn_id"),
         (DynamicsRowSensor, "dynamics_conn_id table filter row_id"),
+        (DynamicsCredentialExpirySensor, "dynamics_conn_id warn_days"),
         (
             DynamicsToObjectStorageOperator,
             (
@@ -164,6 +181,80 @@ def test_a_number_that_is_none_is_named(value):
         whole_number("top", value)
 
 
+# --- retry policies ----------------------------------------------------------------------------------------------
+
+needs_policy = pytest.mark.skipif(not HAS_RETRY_POLICY, reason="retry policies came with Airflow 3.3")
+
+
+def mapped(operator, **arguments):
+    with DAG("mapped", schedule=None):
+        return operator.partial(task_id="x", **arguments).expand_kwargs([MINIMAL[operator]])
+
+
+def plain(operator, **arguments):
+    return operator(task_id="x", **MINIMAL[operator], **arguments)
+
+
+@pytest.mark.parametrize("make", [plain, mapped])
+@pytest.mark.parametrize("operator", MINIMAL, ids=lambda operator: operator.__name__)
+def test_every_task_of_ours_carries_the_policy_where_airflow_has_policies(operator, make):
+    assert getattr(make(operator), "retry_policy", None) is DEFAULT_RETRY_POLICY
+
+
+@needs_policy
+@pytest.mark.parametrize(
+    "given", [None, DynamicsRetryPolicy() if HAS_RETRY_POLICY else None], ids=["none", "own"]
+)
+@pytest.mark.parametrize("make", [plain, mapped])
+@pytest.mark.parametrize("operator", MINIMAL, ids=lambda operator: operator.__name__)
+def test_a_policy_of_the_users_own_or_none_is_kept(operator, make, given):
+    assert make(operator, retry_policy=given).retry_policy is given
+
+
+@needs_policy
+@pytest.mark.parametrize(
+    "given", [None, DynamicsRetryPolicy() if HAS_RETRY_POLICY else None], ids=["none", "own"]
+)
+@pytest.mark.parametrize("operator", MINIMAL, ids=lambda operator: operator.__name__)
+def test_a_policy_among_the_dags_default_arguments_is_kept(operator, given):
+    with DAG("defaults", schedule=None, default_args={"retry_policy": given}):
+        assert plain(operator).retry_policy is given
+        assert operator.partial(task_id="y").expand_kwargs([MINIMAL[operator]]).retry_policy is given
+
+
+# --- deferring ---------------------------------------------------------------------------------------------------
+
+
+def resume(method, arguments):
+    return DynamicsQueryOperator(task_id="ask", table="account").resume_execution(method, arguments, {})
+
+
+def test_an_operator_that_deferred_returns_what_its_trigger_found():
+    assert resume("execute_complete", {"event": {"status": "success", "rows": 3}}) == {"rows": 3}
+
+
+def test_an_operator_that_deferred_raises_its_triggers_reason():
+    reason = reason_of(errors.Forbidden("missing prvReadAccount", status=403, code="0x80040220"))
+    assert reason is not None
+
+    with pytest.raises(AirflowFailException, match="0x80040220"):
+        resume("execute_complete", {"event": reason.as_event()})
+
+
+def test_a_trigger_that_crashed_gives_its_operator_the_reason():
+    crash = {"error": "Trigger failure", "traceback": ["Traceback …\n", "ImportError: no module x\n"]}
+
+    with pytest.raises(DynamicsRetryableError, match="Trigger failure: ImportError: no module x") as raised:
+        resume("__fail__", crash)
+
+    assert isinstance(raised.value.__cause__, TaskDeferralError)
+
+
+def test_a_trigger_that_ran_out_of_time_is_told_as_airflow_tells_it():
+    with pytest.raises(TaskDeferralTimeout):
+        resume("__fail__", {"error": "Trigger timeout"})
+
+
 # --- the query operator ------------------------------------------------------------------------------------------
 
 
@@ -228,8 +319,6 @@ def test_a_task_without_a_client_can_be_stopped():
 
 # --- through Airflow, against the emulator -----------------------------------------------------------------------
 
-on_emulator = pytest.mark.usefixtures("dynamics_conn")
-
 
 @on_emulator
 def test_rows_come_back_through_xcom_with_exact_numbers(run_dag, emulator):
@@ -285,11 +374,35 @@ def test_an_expired_secret_is_one_sentence_with_its_remedy_and_burns_no_retries(
 
 
 @on_emulator
+@needs_policy  # dag.test() of Airflow 3.2 gives callbacks no exception
+def test_a_failure_callback_is_given_our_sentence(run_dag, emulator):
+    SHARED.clear()
+    emulator.fault("not_a_member")
+    seen = []
+    with DAG("callback", schedule=None) as dag:
+        DynamicsQueryOperator(
+            task_id="ask",
+            table="account",
+            retries=3,
+            on_failure_callback=lambda context: seen.append(context["exception"]),
+        )
+
+    ran = run_dag(dag)
+
+    assert ran.tries == {"ask": 1}
+    assert [type(error) for error in seen] == [AirflowFailException]
+    assert f"Add app {emulator.client_id} as an application user" in str(seen[0])
+
+
+@on_emulator
 def test_a_passing_fault_is_retried_by_airflow(run_dag, emulator):
     # more than the client repeats by itself would take minutes: a wait longer than it accepts comes back at once
     emulator.fault("throttle", retry_after=3600, count=1, path="/accounts")
     with DAG("passing_fault", schedule=None) as dag:
-        DynamicsQueryOperator(task_id="ask", table="account", top=1, retries=1, retry_delay=timedelta(0))
+        # dag.test() would sit out the hour that our policy obeys
+        DynamicsQueryOperator(
+            task_id="ask", table="account", top=1, retries=1, retry_delay=timedelta(0), retry_policy=None
+        )
 
     ran = run_dag(dag)
 

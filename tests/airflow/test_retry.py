@@ -14,11 +14,13 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_dynamics.auth.causes import AuthenticationError
+from airflow_provider_dynamics.auth.store import StoreError
 from airflow_provider_dynamics.compat import HAS_RETRY_POLICY
 from airflow_provider_dynamics.connection import SettingsError
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.formats import FormatError
 from airflow_provider_dynamics.retry import (
+    DEFAULT_RETRY_POLICY,
     DynamicsRetryableError,
     DynamicsRetryPolicy,
     Reason,
@@ -38,6 +40,7 @@ THROTTLED = errors.Throttled("Number of requests exceeded", status=429, code="0x
 SIGN_IN = AuthenticationError(
     "Signing in failed: AADSTS7000222: the client secret has expired. Create a new one.", code="AADSTS7000222"
 )
+DEAD_SIGN_IN = AuthenticationError("Signing in failed: sign in again.", kind="needs-interaction", dead=True)
 BUSY_SIGN_IN = AuthenticationError("Signing in failed: try later.", code="AADSTS90033", retryable=True)
 
 
@@ -47,6 +50,8 @@ BUSY_SIGN_IN = AuthenticationError("Signing in failed: try later.", code="AADSTS
         pytest.param(FORBIDDEN, id="a missing privilege"),
         pytest.param(errors.UnknownTable("no table 'acount'"), id="an unknown table"),
         pytest.param(SIGN_IN, id="an expired secret"),
+        pytest.param(DEAD_SIGN_IN, id="a sign-in that somebody has to renew"),
+        pytest.param(StoreError("The key is wrong."), id="a credential store that cannot be read"),
         pytest.param(SettingsError("Tenant ID is missing."), id="a connection that is not filled in"),
         pytest.param(FormatError("x.parquet is not a Parquet file"), id="a file that is not what it says"),
         pytest.param(
@@ -79,6 +84,7 @@ def test_the_sentence_has_code_request_id_and_remedy():
         pytest.param(errors.ServerError("Internal error", status=503), id="a fault of the service"),
         pytest.param(errors.Unreachable("The connection was refused"), id="a network that is down"),
         pytest.param(BUSY_SIGN_IN, id="a sign-in service that is busy"),
+        pytest.param(StoreError("No answer.", retryable=True), id="a credential store that is away"),
         pytest.param(errors.Interrupted("The work was cancelled"), id="a worker that is being shut down"),
     ],
 )
@@ -119,15 +125,23 @@ def test_it_decorates_a_function_too():
 
 
 @pytest.mark.parametrize(
-    "error", [FORBIDDEN, THROTTLED, SIGN_IN, BUSY_SIGN_IN], ids=lambda e: type(e).__name__
+    ("error", "kind"),
+    [
+        pytest.param(FORBIDDEN, "needs-admin", id="a missing privilege"),
+        pytest.param(THROTTLED, "transient", id="throttling"),
+        pytest.param(SIGN_IN, "permanent", id="an expired secret"),
+        pytest.param(DEAD_SIGN_IN, "needs-interaction", id="a dead sign-in"),
+        pytest.param(BUSY_SIGN_IN, "transient", id="a busy sign-in service"),
+    ],
 )
-def test_a_reason_survives_the_way_through_a_triggers_event(error):
+def test_a_reason_survives_the_way_through_a_triggers_event(error, kind):
     reason = reason_of(error)
     assert reason is not None
 
     again = Reason.from_event(json.loads(json.dumps(reason.as_event())))
 
     assert again == reason
+    assert again.kind == kind
     assert type(again.as_exception()) is type(airflow_error(error))
 
 
@@ -150,6 +164,7 @@ def test_the_policy_waits_as_long_as_the_service_asks():
 
     assert decision.action.value == "retry"
     assert decision.retry_delay == timedelta(seconds=17)
+    assert str(decision.reason).startswith("The service asks to wait for 17 s. ")
     assert "0x80072322" in str(decision.reason)
 
 
@@ -184,6 +199,19 @@ def test_the_policy_keeps_the_tasks_own_delay_where_the_service_names_none():
 @needs_policy
 def test_the_policy_leaves_other_errors_to_airflow():
     assert DynamicsRetryPolicy().evaluate(ValueError("boom"), 1, 3).action.value == "default"
+
+
+@needs_policy
+def test_the_policy_is_rebuilt_from_what_it_serialises():
+    policy = DynamicsRetryPolicy()
+
+    again = DynamicsRetryPolicy.deserialize(json.loads(json.dumps(policy.serialize())))
+
+    assert isinstance(again, DynamicsRetryPolicy)
+
+
+def test_our_tasks_have_the_policy_where_airflow_has_policies():
+    assert isinstance(DEFAULT_RETRY_POLICY, DynamicsRetryPolicy) is HAS_RETRY_POLICY
 
 
 def test_only_an_airflow_without_retry_policies_refuses_it_and_says_so():

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
+from typing import Any
 
 import pytest
 from airflow.triggers.base import BaseTrigger
@@ -75,6 +76,27 @@ def test_the_first_look_comes_after_the_first_interval():
     assert waits == [30]
 
 
+def test_a_connection_that_was_changed_is_noticed_while_all_goes_well():
+    trigger: Any = DynamicsRowTrigger(table="account", poll_interval=400)
+    before, after = FakeClient([], [], FOUND), FakeClient(FOUND)
+    clients, seconds = [before, after], [0.0]
+
+    async def sleep(interval):
+        seconds[0] += interval
+
+    async def open_client():
+        return clients.pop(0)
+
+    async def first():
+        return (await anext(trigger.run())).payload
+
+    trigger.sleep, trigger._open_client, trigger.now = sleep, open_client, lambda: seconds[0]
+
+    assert asyncio.run(first())["status"] == "success"
+    assert (len(before.queries), len(after.queries)) == (2, 1)
+    assert before.closed
+
+
 def test_it_looks_until_the_row_is_there():
     payload, waits = run(DynamicsRowTrigger(table="account", poll_interval=30), FakeClient([], [], FOUND))
 
@@ -130,7 +152,11 @@ def test_problems_that_do_not_pass_end_as_an_error_that_may_be_retried():
 
     payload, _ = run(DynamicsRowTrigger(table="account"), client)
 
-    assert (payload["status"], payload["error_type"], payload["retryable"]) == ("error", "ServerError", True)
+    assert (payload["status"], payload["error_type"], payload["kind"]) == (
+        "error",
+        "ServerError",
+        "transient",
+    )
 
 
 def test_a_permanent_error_ends_at_once_with_code_and_remedy():
@@ -139,7 +165,7 @@ def test_a_permanent_error_ends_at_once_with_code_and_remedy():
     payload, waits = run(DynamicsRowTrigger(table="account"), FakeClient(refused))
 
     assert len(waits) == 1
-    assert (payload["status"], payload["retryable"], payload["code"]) == ("error", False, "0x80040220")
+    assert (payload["status"], payload["kind"], payload["code"]) == ("error", "needs-admin", "0x80040220")
     assert "security role" in payload["message"]
     json.dumps(payload)
 
@@ -249,7 +275,7 @@ def test_a_sign_in_that_is_refused_is_an_event_with_code_and_remedy(emulator):
 
     payload = look()
 
-    assert (payload["status"], payload["retryable"], payload["code"]) == ("error", False, "AADSTS7000222")
+    assert (payload["status"], payload["kind"], payload["code"]) == ("error", "permanent", "AADSTS7000222")
     assert "new secret" in payload["message"]
     assert emulator.client_secret not in json.dumps(payload)
 
@@ -261,7 +287,7 @@ def test_a_connection_that_is_not_filled_in_is_an_event_too(monkeypatch):
 
     payload = look(dynamics_conn_id="half")
 
-    assert (payload["error_type"], payload["retryable"]) == ("SettingsError", False)
+    assert (payload["error_type"], payload["kind"]) == ("SettingsError", "permanent")
     assert "'half'" in payload["message"]
 
 

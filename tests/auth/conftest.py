@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from requests_mock import Mocker
 
 from airflow_provider_dynamics.auth import ClientSecret, Network
 from airflow_provider_dynamics.auth.tokens import TokenCache
+from tests.auth import redis_server
 
 
 @dataclass
@@ -93,6 +95,13 @@ class FakeEntra:
 
     def sign_in(self, network: Network | None = None) -> str:
         return self.credential().get_token(self.environment, network=network or Network()).secret
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Run a Redis server for the session; skips where none is installed."""
+    with redis_server.serving() as url:
+        yield url
 
 
 @pytest.fixture

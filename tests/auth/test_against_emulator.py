@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from dataclasses import replace
 
 import pytest
 import requests
 
-from airflow_provider_dynamics.auth import AuthenticationError, BearerAuth, ClientSecret, Network
+from airflow_provider_dynamics.auth import AuthenticationError, Authority, BearerAuth, ClientSecret, Network
 from airflow_provider_dynamics.auth.tokens import TokenCache
 
 
@@ -23,14 +23,13 @@ def credential(emulator, clock):
         emulator.tenant_id,
         emulator.client_id,
         emulator.client_secret,
-        authority_host=urlsplit(emulator.url).netloc,
+        authority=Authority(url=emulator.url),
         cache=TokenCache(now=clock.now),
     )
 
 
 def changed(credential, **changes):
-    fields = ("tenant_id", "client_id", "client_secret", "authority_host", "scope", "cache")
-    return ClientSecret(**{**{name: getattr(credential, name) for name in fields}, **changes})
+    return replace(credential, **changes)
 
 
 def token_requests(emulator):
@@ -154,16 +153,19 @@ def test_a_certificate_nobody_vouches_for_is_refused(emulator, credential):
 
 
 def test_a_closed_port_is_no_connection(emulator, credential, network):
-    error = failure(changed(credential, authority_host="127.0.0.1:1"), emulator, network)
+    error = failure(changed(credential, authority=Authority(url="https://127.0.0.1:1")), emulator, network)
     assert "127.0.0.1:1 could not be reached" in str(error)
     assert "refused" in str(error)
     assert "0x" not in str(error)
 
 
-def test_a_proxy_that_is_not_there_is_worded(emulator, credential, network):
-    error = failure(
-        credential, emulator, Network(ca_bundle=network.ca_bundle, proxy="http://u:pass@127.0.0.1:1")
-    )
+def test_a_proxy_that_is_not_there_is_worded(credential):
+    elsewhere = replace(credential, authority=Authority())  # no proxy stands between this machine and itself
+    with pytest.raises(AuthenticationError) as caught:
+        elsewhere.get_token(
+            "https://contoso.crm4.dynamics.com", network=Network(proxy="http://u:pass@127.0.0.1:1")
+        )
+    error = caught.value
     assert "The proxy did not let the sign-in through" in str(error)
     assert "pass" not in str(error).replace("passing", "").replace("password", "")
 

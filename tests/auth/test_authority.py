@@ -60,6 +60,11 @@ def test_the_proxy_and_the_timeouts_are_the_connections(entra):
         assert request.timeout == (3, 7)
 
 
+def test_a_silent_service_is_waited_for_less_than_a_long_query(entra):
+    entra.sign_in(Network(timeout=(5, 3600)))
+    assert {request.timeout for request in entra.mocker.request_history} == {(5, 30)}
+
+
 def test_the_workers_own_proxy_is_used_where_the_connection_has_none(entra, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://workers:3128")
     monkeypatch.setenv("NO_PROXY", "")
@@ -91,7 +96,7 @@ def test_a_token_endpoint_on_another_host_gets_no_secret(entra):
     entra.serve(token_url="https://login.microsoftonline.us/x/oauth2/v2.0/token")
     error = failure(entra)
     assert "another host" in str(error)
-    assert "Set Cloud" in error.remedy
+    assert error.remedy == "Check Tenant ID, Cloud and Authority"
     assert not entra.asked
 
 
@@ -113,7 +118,7 @@ def test_an_unknown_tenant_is_named_although_msal_drops_the_text(entra):
 def test_discovery_that_finds_nothing_is_worded(entra):
     entra.discovery(status_code=404, text="<html>nothing here</html>")
     error = failure(entra)
-    assert f"no configuration for tenant '{entra.tenant}'. (HTTP 404)" in str(error)
+    assert f"no configuration for tenant {entra.tenant}. (HTTP 404)" in str(error)
     assert not error.retryable
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from airflow_provider_dynamics.auth import AccessToken, ClientSecret, Network, StaticToken
+from airflow_provider_dynamics.auth import AccessToken, ClientSecret, Network, RefreshToken, StaticToken
 from airflow_provider_dynamics.auth.tokens import TokenCache
 
 
@@ -63,3 +63,10 @@ def test_a_static_token_never_ends_and_cannot_be_renewed():
     assert (
         credential.get_token("https://contoso.crm.dynamics.com", network=Network(), rejected=token) == token
     )
+
+
+def test_an_app_and_a_person_who_uses_it_are_kept_apart():
+    app = ClientSecret("tenant", "client", "a-client-secret")
+    person = RefreshToken("tenant", "client", "r3fresh-token", "a-client-secret")
+    named = RefreshToken("tenant", "client", "r3fresh-token", "a-client-secret", user="ann@contoso.com")
+    assert len({one.key("https://contoso.crm4.dynamics.com") for one in (app, person, named)}) == 3

@@ -146,6 +146,48 @@ def test_a_lasting_problem_is_an_error_although_the_token_is_valid(cache, sign_i
         cache.get("me", sign_in)
 
 
+def test_a_lasting_problem_leaves_a_token_its_time_when_renewal_was_only_suggested(cache, clock):
+    sign_in = SignIn(clock, life=86_400, refresh_in=43_200)
+    first = cache.get("me", sign_in)
+    clock.move(43_200)
+    sign_in.failure = AuthenticationError("The client secret has expired")
+    for _ in range(5):
+        assert cache.get("me", sign_in) is first
+    assert sign_in.count == 2
+    clock.move(86_400 - 43_200 - 299)
+    with pytest.raises(AuthenticationError):
+        cache.get("me", sign_in)
+
+
+def test_a_token_that_one_thread_is_renewing_serves_the_others_meanwhile(clock):
+    cache, sign_in = TokenCache(clock.now), SignIn(clock)
+    first = cache.get("me", sign_in)
+    clock.move(3400)
+    gate = Gate(sign_in)
+    with ThreadPoolExecutor(1) as pool:
+        renewing = pool.submit(cache.get, "me", gate)
+        assert gate.entered.wait(10)
+        assert cache.get("me", sign_in) is first
+        gate.opened.set()
+        assert renewing.result(10).secret == "token-2"
+    assert sign_in.count == 2
+
+
+def test_a_token_about_to_end_is_waited_for(clock):
+    cache, sign_in = CountingCache(clock.now), SignIn(clock)
+    cache.get("me", sign_in)
+    clock.move(3545)
+    gate = Gate(sign_in)
+    with ThreadPoolExecutor(2) as pool:
+        renewing = [pool.submit(cache.get, "me", gate)]
+        assert gate.entered.wait(10)
+        renewing.append(pool.submit(cache.get, "me", gate))
+        for _ in range(3):
+            assert cache.arrived.acquire(timeout=10)
+        gate.opened.set()
+        assert [one.result(10).secret for one in renewing] == ["token-2", "token-2"]
+
+
 def test_a_rejected_token_is_not_used_on_when_renewal_meets_a_passing_problem(cache, sign_in):
     first = cache.get("me", sign_in)
     sign_in.failure = busy()

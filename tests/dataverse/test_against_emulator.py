@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_dynamics.auth import AuthenticationError, ClientSecret
+from airflow_provider_dynamics.auth import AuthenticationError, Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, Query, RetryPolicy, errors
 
 MISSING = "00000000-0000-0000-0000-00000000dead"
@@ -24,7 +24,7 @@ def connect(emulator, clock):
             emulator.tenant_id,
             emulator.client_id,
             secret or emulator.client_secret,
-            authority_host=emulator.url.removeprefix("https://"),
+            authority=Authority(url=emulator.url),
         )
         made.append(
             Client(emulator.url, credential, **{"ca_bundle": emulator.ca_bundle, "clock": clock, **options})

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from airflow_provider_dynamics.dataverse import Query, Upserted, errors
-from airflow_provider_dynamics.dataverse.errors import from_response
+from airflow_provider_dynamics.dataverse.answers import from_response
 
 ENVIRONMENT = "https://yourorg.api.crm.dynamics.com"
 CASES = {

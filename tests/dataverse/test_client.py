@@ -166,3 +166,15 @@ def test_queries_and_errors_come_without_requests():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_users_privileges_are_named(requests_mock, client):
+    held = [
+        {"PrivilegeName": "prvReadAccount", "PrivilegeId": ID},
+        {"PrivilegeName": None, "PrivilegeId": "older"},
+    ]
+    requests_mock.get(
+        f"{ROOT}systemusers({ID})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()",
+        json={"RolePrivileges": held},
+    )
+    assert client.privileges(ID) == {"prvReadAccount", "older"}

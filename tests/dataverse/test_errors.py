@@ -7,8 +7,8 @@ import pickle
 
 import pytest
 
-from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.errors import from_response
+from airflow_provider_dynamics.dataverse import codes, errors
+from airflow_provider_dynamics.dataverse.answers import from_response
 
 NOW = 1_800_000_000.0
 
@@ -137,7 +137,8 @@ def test_the_text_says_what_was_asked_what_came_back_and_what_to_do():
     )
     assert str(error) == (
         "GET accounts: User has no roles (HTTP 403, 0x80042f09, request id 1ee13aa7). "
-        "Give the application user a security role in this environment."
+        "What to do: Give the user a security role in this environment: Power Platform admin center "
+        "(https://admin.powerplatform.microsoft.com) > Environments > this environment > Settings > Users + permissions."
     )
 
 
@@ -174,6 +175,105 @@ def test_a_retry_date_is_compared_with_the_services_own_clock():
     assert error.retry_after == 30.0
 
 
+# --- who has to act -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        pytest.param(403, "0x80072560", "needs-admin", id="no application user"),
+        pytest.param(403, "0x80040220", "needs-admin", id="a missing privilege"),
+        pytest.param(400, "0x80072491", "needs-admin", id="change tracking is off"),
+        pytest.param(429, "0x80072322", "transient", id="throttling"),
+        pytest.param(503, "", "transient", id="a fault of the service"),
+        pytest.param(404, "0x80040217", "permanent", id="no such row"),
+        pytest.param(401, "", "permanent", id="a token for somewhere else"),
+        pytest.param(302, "", "permanent", id="a redirect"),
+    ],
+)
+def test_every_error_says_who_has_to_act(status, code, kind):
+    assert answered(status, fault(code)).kind == kind
+
+
+def test_cancelled_work_may_go_on_elsewhere_but_is_not_repeated_here():
+    stopped = errors.Interrupted("The work was cancelled")
+    assert (stopped.kind, stopped.retryable) == ("transient", False)
+
+
+def test_a_missing_application_user_is_named_as_far_as_it_is_known():
+    told = from_response("GET accounts", 403, {}, json.dumps(fault("0x80072560")).encode(), now=NOW)
+    assert "Add the app registration as an application user" in str(told)
+    assert "Environments > this environment > Settings" in str(told)
+    assert "{" not in str(told)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Principal user (Id=b06e8494, type=8, roleCount=8), is missing prvReadAccount privilege (Id=a49) on OTC=1 for entity 'account'.",
+        "Principal user (Id=b06e8494) is missing 'prvReadAccount' privilege (Id=a49)",
+    ],
+    ids=["without quotes", "with quotes"],
+)
+def test_a_missing_privilege_is_named_in_the_remedy(said):
+    error = answered(403, fault("0x80040220", said))
+    assert error.remedy.startswith(
+        "Give the user a security role with the privilege prvReadAccount: Power Platform"
+    )
+
+
+def test_a_refusal_that_is_a_web_page_is_not_taken_for_dataverses():
+    error = answered(403, b"<html><title>Blocked</title></html>", Content_Type="text/html; charset=utf-8")
+    assert "not Dataverse's" in error.remedy
+    assert "security role" not in error.remedy
+
+
+def test_no_error_is_longer_than_airflow_shows():
+    for code in codes.BY_CODE:
+        body = json.dumps(fault(code, "prvReadAccount long " * 900)).encode()
+        error = from_response(
+            "GET " + "x" * 9000,
+            403,
+            {},
+            body,
+            now=NOW,
+            environment="https://" + "e" * 250,
+            client_id="c" * 40,
+        )
+        assert len(str(error)) <= 2000
+
+
+@pytest.mark.parametrize("spelled", ["0x80072560", "0X80072560", " 0x80072560 ", "-2147015328"])
+def test_a_code_is_explained_however_it_is_spelled(spelled):
+    found = codes.explain(spelled)
+    assert found is not None
+    assert (found.code, found.name, found.kind) == ("0x80072560", "UserNotMemberOfOrg", "needs-admin")
+    assert "Application users > New app user" in found.remedy
+    assert found.link.startswith("https://learn.microsoft.com/")
+
+
+def test_a_code_of_microsofts_list_without_a_remedy_of_ours_has_its_name():
+    found = codes.explain("0x80044a13")
+    assert found is None
+    found = codes.explain("0x8004025c")
+    assert found is not None
+    assert (found.name, found.cause) == ("CrmMalformedExpressionError", "Crm malformed expression error.")
+
+
+@pytest.mark.parametrize("code", ["0x8fffffff", "AADSTS7000222", "invalid_grant", "", "0x0"])
+def test_what_is_no_code_of_dataverse_is_not_explained(code):
+    assert codes.explain(code) is None
+
+
+def test_every_code_is_explained_in_whole_sentences():
+    for code in codes.BY_CODE:
+        found = codes.explain(code)
+        assert found is not None
+        assert found.cause.endswith(".")
+        assert found.remedy == "" or found.remedy.endswith(".")
+        assert "{" not in found.remedy
+
+
 def test_an_error_survives_being_pickled():
     error = answered(429, fault("0x80072322"), Retry_After="5")
     again = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
@@ -188,6 +288,6 @@ def test_the_picture_shows_the_whole_tree():
 
 
 def test_every_remedy_is_a_sentence():
-    for kind, remedy in errors._BY_CODE.values():
+    for kind, remedy in codes.BY_CODE.values():
         words = remedy if remedy is not None else (kind.default_remedy if kind else "")
         assert words == "" or words.endswith(".")

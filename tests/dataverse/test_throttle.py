@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.dataverse import Clock, RetryPolicy, errors
 from airflow_provider_dynamics.dataverse.throttle import Gate, Stop
 
@@ -15,6 +16,20 @@ def busy(seconds=None):
 
 
 FAULT = errors.ServerError("boom")
+
+
+def away(**facts):
+    return AuthenticationError("the authority is away", kind="transient", **facts)
+
+
+def waits_for(policy, error):
+    """Return all waits of one request whose sign-in never works."""
+    waits: list[float] = []
+    elapsed = 0.0
+    while (delay := policy.delay(error, len(waits) + 1, elapsed)) is not None:
+        waits.append(delay)
+        elapsed += delay
+    return waits
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
@@ -58,7 +73,30 @@ def test_no_attempt_starts_after_the_budget():
     assert policy.delay(busy(30.0), 1, 31) is None
 
 
-@pytest.mark.parametrize("error", [FAULT, busy(0.0), errors.Unreachable("no host", sent=False)])
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_a_sign_in_service_that_is_away_for_ninety_seconds_is_waited_for(jitter):
+    waits = waits_for(RetryPolicy(random=lambda: jitter), away())
+    asked_at = [sum(waits[:count]) for count in range(len(waits) + 1)]
+    assert any(90 < moment <= 120 for moment in asked_at)
+    assert max(waits) <= 15
+    assert asked_at[-1] <= 120
+
+
+def test_a_sign_ins_retry_after_is_obeyed_within_its_own_time():
+    policy = RetryPolicy()
+    assert policy.delay(away(retry_after=40.0), 1, 0) == 40.0
+    assert policy.delay(away(retry_after=40.0), 99, 81.0) is None
+    assert policy.delay(away(retry_after=300.0), 1, 0) is None
+
+
+def test_a_sign_in_is_given_up_sooner_where_the_error_says_so():
+    assert 1 < len(waits_for(RetryPolicy(), away(patience=15.0))) < 5
+    assert sum(waits_for(RetryPolicy(), away(patience=15.0))) <= 15
+
+
+@pytest.mark.parametrize(
+    "error", [FAULT, busy(0.0), errors.Unreachable("no host", sent=False), away(), away(retry_after=0.0)]
+)
 def test_never_gives_up_at_once(error):
     assert RetryPolicy.never().delay(error, 1, 0) is None
     assert not RetryPolicy.never().waits

@@ -264,6 +264,108 @@ def test_a_busy_sign_in_service_is_waited_for_even_by_a_plain_post(make_transpor
     assert (clock.slept, mocked.call_count) == ([4.0], 1)
 
 
+def away(**facts):
+    return AuthenticationError("the authority is away", kind="transient", **facts)
+
+
+class AwayUntil:
+    """Signs in from a moment on."""
+
+    def __init__(self, clock, moment, **facts):
+        self.clock = clock
+        self.moment = moment
+        self.facts = facts
+        self.asked = 0
+
+    def get_token(self, environment, *, network, rejected=None, claims=None):
+        from airflow_provider_dynamics.auth import AccessToken
+
+        self.asked += 1
+        if self.clock.now() < self.moment:
+            raise away(**self.facts)
+        return AccessToken("token", expires_at=float("inf"))
+
+
+@pytest.mark.parametrize("request_", [READ, PLAIN_POST], ids=["a read", "a plain post"])
+def test_ninety_seconds_without_a_sign_in_service_cost_no_error(
+    make_transport, requests_mock, clock, request_
+):
+    mocked = requests_mock.register_uri(request_.method, ROOT + "accounts", status_code=204)
+    make_transport(auth=bearer(AwayUntil(clock, clock.now() + 90))).send(request_)
+    assert mocked.call_count == 1
+    assert max(clock.slept) <= 15
+
+
+def test_a_sign_in_service_that_stays_away_is_given_up_after_two_minutes(make_transport, clock):
+    credential = AwayUntil(clock, clock.now() + 3600)
+    with pytest.raises(AuthenticationError, match="away"):
+        make_transport(auth=bearer(credential)).send(READ)
+    assert 105 <= sum(clock.slept) <= 120
+
+
+def test_the_sign_ins_time_starts_with_its_own_trouble(make_transport, requests_mock, clock):
+    began = clock.now()
+    tokens = Tokens(clock, "token", away(retry_after=100.0), "token", away(retry_after=100.0), "token")
+    throttled = {"status_code": 429, "headers": {"Retry-After": "600"}}
+    requests_mock.get(ROOT + "accounts", [throttled, throttled, OK])
+    make_transport(auth=bearer(tokens)).send(READ)
+    assert clock.now() - began == 600 + 100 + 600 + 100
+
+
+def test_a_web_page_in_place_of_the_authority_costs_seconds_not_minutes(make_transport, clock):
+    credential = AwayUntil(clock, clock.now() + 3600, patience=15.0)
+    with pytest.raises(AuthenticationError):
+        make_transport(auth=bearer(credential)).send(READ)
+    assert sum(clock.slept) <= 15
+    assert 2 <= credential.asked <= 5
+
+
+def test_whoever_waits_by_himself_gets_the_sign_ins_error_at_once(make_transport, clock):
+    credential = AwayUntil(clock, clock.now() + 3600)
+    with pytest.raises(AuthenticationError):
+        make_transport(auth=bearer(credential), retry=RetryPolicy.never()).send(READ)
+    assert (credential.asked, clock.slept) == (1, [])
+
+
+def test_waiting_for_a_sign_in_ends_when_it_is_cancelled(make_transport):
+    from airflow_provider_dynamics.dataverse import Clock
+
+    clock = Clock()
+    transport = make_transport(
+        auth=bearer(AwayUntil(clock, clock.now() + 3600, retry_after=100.0)), clock=clock
+    )
+    outcome = []
+
+    def work():
+        with pytest.raises(errors.Interrupted):
+            transport.send(READ)
+        outcome.append("ended")
+
+    working = threading.Thread(target=work)
+    working.start()
+    while working.is_alive() and not transport.requests_sent:
+        working.join(0.01)
+    transport.stop.set()
+    working.join(5)
+    assert outcome == ["ended"]
+
+
+def test_a_missing_application_user_is_named_with_the_place_to_add_it(make_transport, requests_mock):
+    requests_mock.get(
+        ROOT + "accounts",
+        status_code=403,
+        json={"error": {"code": "0x80072560", "message": "The user is not a member of the organization."}},
+    )
+    with pytest.raises(errors.Forbidden) as raised:
+        make_transport(client_id="66666666-7777").send(READ)
+    assert raised.value.kind == "needs-admin"
+    assert "Add app 66666666-7777 as an application user of this environment" in str(raised.value)
+    assert (
+        "Environments > contoso.crm.dynamics.com > Settings > Users + permissions > Application users > New app user"
+        in str(raised.value)
+    )
+
+
 def test_a_sign_in_that_cannot_work_is_raised_as_it_is(make_transport, clock):
     wrong = AuthenticationError("wrong secret")
     with pytest.raises(AuthenticationError, match="wrong secret"):

@@ -1,4 +1,4 @@
-"""Where small state lives: how far a task has followed a table's changes.
+"""How far a task has followed a table's changes.
 
 The rules are in ``Cursor``, a plain value; ``CursorStore`` keeps it in whatever can get and set JSON by key,
 so that the rules can be tested without Airflow and the place can be the asset's state store or a Variable.
