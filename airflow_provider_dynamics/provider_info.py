@@ -208,6 +208,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": _FIELDS,
             }
         ],
+        "cli": [f"{_PACKAGE}.cli.get_dynamics_cli_commands"],
         "asset-uris": [
             {
                 "schemes": ["dataverse"],
