@@ -66,6 +66,10 @@ class AirflowStack:
     def url(self) -> str:
         return f"http://localhost:{self.port}"
 
+    @property
+    def fernet_key(self) -> str:
+        return self._variables["AIRFLOW__CORE__FERNET_KEY"]
+
     def _settings(self) -> dict[str, str]:
         # one secret for all components: each checks what the others signed
         return {
@@ -195,18 +199,24 @@ class AirflowStack:
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any] | None = None, seconds: float = 180) -> DagRun:
         """Trigger a DAG once it is known, wait for the end of the run and return it."""
-        run = self.trigger(dag_id, conf)
-        path = f"/dags/{dag_id}/dagRuns/{run}"
-        state = self.wait(
-            lambda: (s := self.call("GET", path)["state"]) in FINAL_STATES and s,
-            f"run {run} of {dag_id} to end",
-            seconds,
-        )
-        return DagRun(self, dag_id, run, state)
+        return self.finished(dag_id, self.trigger(dag_id, conf), seconds)
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+    def unpause(self, dag_id: str) -> None:
         self.wait(lambda: self._knows(dag_id), f"the dag processor to read {dag_id}")
         self.call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+
+    def finished(self, dag_id: str, run_id: str, seconds: float = 180) -> DagRun:
+        """Wait for the end of a run and return it."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}"
+        state = self.wait(
+            lambda: (s := self.call("GET", path)["state"]) in FINAL_STATES and s,
+            f"run {run_id} of {dag_id} to end",
+            seconds,
+        )
+        return DagRun(self, dag_id, run_id, state)
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        self.unpause(dag_id)
         answer = self.call(
             "POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": dict(conf or {})}
         )
@@ -245,8 +255,16 @@ class DagRun:
 
     def log(self, task_id: str, attempt: int = 1) -> str:
         """The task's log as text, with what its trigger logged."""
+        return json.dumps(self._entries(task_id, attempt), ensure_ascii=False)
+
+    def last_error(self, task_id: str, attempt: int = 1) -> str:
+        """The last entry of level ERROR in the task's log, with its exception, as text; empty if there is none."""
+        errors = [entry for entry in self._entries(task_id, attempt) if entry.get("level") == "error"]
+        return json.dumps(errors[-1], ensure_ascii=False) if errors else ""
+
+    def _entries(self, task_id: str, attempt: int) -> list[dict[str, Any]]:
         answer = self.stack.call("GET", f"{self.path}/{task_id}/logs/{attempt}", full_content="true")
-        return json.dumps(answer["content"], ensure_ascii=False)
+        return [entry for entry in answer["content"] if isinstance(entry, dict)]
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

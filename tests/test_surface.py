@@ -84,3 +84,23 @@ def test_the_readme_speaks_only_of_names_that_exist():
 )
 def test_every_file_the_readme_links_is_there(link):
     assert (ROOT / link).exists()
+
+
+TABLE = (ROOT / "docs/authentication.md").read_text()
+
+
+@pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/[\w/]+\.py::\w+)`", TABLE))))
+def test_every_test_the_table_of_ways_to_sign_in_names_is_there(named):
+    file, _, test = named.partition("::")
+
+    assert f"def {test}(" in (ROOT / file).read_text()
+
+
+def test_every_cell_of_the_table_of_ways_to_sign_in_names_its_test():
+    rows = [row.split("|")[2:5] for row in TABLE.splitlines() if re.search(r"\| (✓|refused) [A-Z]", row)]
+    letters = re.findall(r"^- ([A-Z]): `tests/", TABLE, re.MULTILINE)
+
+    assert len(rows) == 8
+    for cell in (cell for row in rows for cell in row):
+        (letter,) = re.findall(r"(?:✓|refused) ([A-Z])\b", cell)
+        assert letter in letters

@@ -19,14 +19,6 @@ def deferred(stack: AirflowStack, dag_id: str, run_id: str) -> bool:
     return bool(task["state"] == "deferred")
 
 
-def finished(stack: AirflowStack, dag_id: str, run_id: str) -> DagRun:
-    def state() -> str | None:
-        now: str = stack.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
-        return now if now in {"success", "failed"} else None
-
-    return DagRun(stack, dag_id, run_id, stack.wait(state, f"{dag_id} to end", 120))
-
-
 def test_a_deferred_sensor_succeeds_when_the_row_appears(stack: AirflowStack, emulator: Emulator) -> None:
     run_id = stack.trigger("wait_deferred", {"number": "SHP-LATE"})
     stack.wait(lambda: deferred(stack, "wait_deferred", run_id), "the sensor to defer")
@@ -34,7 +26,7 @@ def test_a_deferred_sensor_succeeds_when_the_row_appears(stack: AirflowStack, em
     with Client(emulator.url, StaticToken(emulator.access_token()), ca_bundle=emulator.ca_bundle) as client:
         client.create("contoso_shipment", {"contoso_number": "SHP-LATE", "contoso_name": "late"})
 
-    run = finished(stack, "wait_deferred", run_id)
+    run = stack.finished("wait_deferred", run_id)
     assert run.state == "success"
     assert run.tasks()["wait"]["try_number"] == 1
 
@@ -60,7 +52,7 @@ def test_a_secret_that_dies_while_deferred_is_a_trigger_error_with_its_remedy(
     emulator.fault("secret_expired")
     emulator.fault("expired_token")
 
-    run = finished(stack, "wait_deferred", run_id)
+    run = stack.finished("wait_deferred", run_id)
     task = run.tasks()["wait"]
     assert (run.state, task["try_number"]) == ("failed", 1)
     log = run.log("wait")
