@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+LONGEST_RETRY_REASON = 500  # characters; Airflow cuts the rest off, the remedy with it
+
+
 class DynamicsRetryableError(AirflowException):
     """Dynamics or its sign-in has a passing problem; Airflow's retries apply.
 
@@ -148,12 +151,15 @@ class DynamicsRetryPolicy(RetryPolicy):
         reason = _reason_in_chain(exception)
         if reason is None:
             return RetryDecision.default()
+        told = fitted(reason.message, LONGEST_RETRY_REASON)
         if not reason.retryable:
-            return RetryDecision.fail(reason=reason.message)
+            return RetryDecision.fail(reason=told)
         if reason.retry_after is None:
-            return RetryDecision.retry(reason=reason.message)
+            return RetryDecision.retry(reason=told)
         asked = f"The service asks to wait for {reason.retry_after:g} s. {reason.message}"
-        return RetryDecision.retry(delay=timedelta(seconds=reason.retry_after), reason=fitted(asked))
+        return RetryDecision.retry(
+            delay=timedelta(seconds=reason.retry_after), reason=fitted(asked, LONGEST_RETRY_REASON)
+        )
 
     def serialize(self) -> dict[str, Any]:
         """Return what a policy is rebuilt from: it has no settings."""

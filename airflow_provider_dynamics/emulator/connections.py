@@ -6,12 +6,9 @@ Each is given as the environment variables that define it, as ``airflow connecti
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from airflow_provider_dynamics.emulator.directory import USER
-
-if TYPE_CHECKING:
-    from airflow_provider_dynamics.emulator.identity import Identity
 
 AUTH_TYPES = (
     "client_secret",
@@ -24,8 +21,46 @@ AUTH_TYPES = (
 ON_PREMISES = ("client_secret", "certificate", "refresh_token", "username_password")
 
 
+class SignInFacts(Protocol):
+    """What a connection is made of: the running emulator."""
+
+    tenant_id: str
+    client_id: str
+    public_client_id: str
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def ca_bundle(self) -> str: ...
+
+    @property
+    def authority(self) -> str: ...
+
+    @property
+    def adfs_authority(self) -> str: ...
+
+    @property
+    def adfs_resource(self) -> str: ...
+
+    @property
+    def client_secret(self) -> str: ...
+
+    @property
+    def certificate_pem(self) -> str: ...
+
+    @property
+    def private_key_pem(self) -> str: ...
+
+    def federated_token_file(self) -> str: ...
+
+    def refresh_token(self, *, client_id: str | None, authority_type: str) -> str: ...
+
+    def managed_identity_environment(self) -> dict[str, str]: ...
+
+
 def connection(
-    emulator: Identity,
+    emulator: SignInFacts,
     conn_id: str,
     auth_type: str,
     authority_type: str,
@@ -56,7 +91,7 @@ def connection(
     return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields), **more}
 
 
-def _authority(emulator: Identity, auth_type: str, authority_type: str) -> dict[str, Any]:
+def _authority(emulator: SignInFacts, auth_type: str, authority_type: str) -> dict[str, Any]:
     chosen = {} if auth_type == "client_secret" else {"auth_type": auth_type}
     if authority_type == "adfs":
         place = {
@@ -70,7 +105,7 @@ def _authority(emulator: Identity, auth_type: str, authority_type: str) -> dict[
     return {**chosen, "tenant_id": emulator.tenant_id, "authority": emulator.authority}
 
 
-def _proof(emulator: Identity, auth_type: str, authority_type: str, *, public: bool) -> dict[str, Any]:
+def _proof(emulator: SignInFacts, auth_type: str, authority_type: str, *, public: bool) -> dict[str, Any]:
     if auth_type == "certificate":
         return {"certificate": emulator.certificate_pem, "private_key": emulator.private_key_pem}
     if auth_type == "workload_identity":

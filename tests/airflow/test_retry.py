@@ -197,6 +197,17 @@ def test_the_policy_keeps_the_tasks_own_delay_where_the_service_names_none():
 
 
 @needs_policy
+@pytest.mark.parametrize("retry_after", [None, 30.0])
+def test_a_long_reason_fits_into_airflows_500_characters_with_its_remedy(retry_after):
+    error = DynamicsRetryableError("x" * 900 + " What to do: wait.", retry_after=retry_after)
+
+    reason = DynamicsRetryPolicy().evaluate(error, 1, 3).reason or ""
+
+    assert len(reason) <= 500
+    assert reason.endswith("What to do: wait.")
+
+
+@needs_policy
 def test_the_policy_leaves_other_errors_to_airflow():
     assert DynamicsRetryPolicy().evaluate(ValueError("boom"), 1, 3).action.value == "default"
 

@@ -5,14 +5,17 @@ An operator, a sensor that has already deferred, and a watcher meet each of them
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import requests
 
 from airflow_provider_dynamics.auth import StaticToken
+from airflow_provider_dynamics.compat import HAS_RETRY_POLICY
 from airflow_provider_dynamics.dataverse import Client
 from airflow_provider_dynamics.emulator import Emulator
 from tests.stack import FINAL_STATES, AirflowStack, DagRun
@@ -139,6 +142,23 @@ def test_a_minute_without_the_sign_in_service_is_ridden_out_within_one_try(
     finally:
         over.cancel()
         stack.call("PATCH", "/dags/watcher_outage", {"is_paused": True})
+
+
+@pytest.mark.skipif(not HAS_RETRY_POLICY, reason="retry policies came with Airflow 3.3")
+def test_a_task_that_is_throttled_for_long_is_tried_again_when_the_service_says_so(
+    stack: AirflowStack, emulator: Emulator
+) -> None:
+    emulator.fault("throttle", retry_after=3600)
+    run = DagRun(stack, "throttled_for_long", stack.trigger("throttled_for_long"), "")
+
+    stack.wait(lambda: run.tasks()["work"]["state"] == "up_for_retry", "the task to fail once")
+
+    with closing(sqlite3.connect(stack.home / "airflow.db")) as database:
+        asked = "SELECT retry_delay_override, retry_reason FROM task_instance WHERE dag_id = ?"
+        delay, reason = database.execute(asked, [run.dag_id]).fetchone()
+    assert delay == 3600
+    assert "0x80072322" in reason
+    assert run.tasks()["work"]["try_number"] == 1
 
 
 def mend(emulator: Emulator) -> None:

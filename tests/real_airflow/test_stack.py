@@ -43,6 +43,16 @@ def test_a_refused_secret_is_the_tasks_error_and_is_not_retried(stack: AirflowSt
     assert "not-the-secret" not in log
 
 
+@pytest.mark.usefixtures("emulator")
+def test_sign_ins_are_counted_in_airflows_own_metrics(stack: AirflowStack, statsd) -> None:
+    stack.run_dag("refused_sign_in")
+
+    def counted() -> list[str]:
+        return [packet for packet in statsd.packets if packet.startswith("airflow.dynamics.sign_in")]
+
+    assert any(packet.endswith("|c") for packet in stack.wait(counted, "a sign-in to be counted"))
+
+
 def test_a_secret_that_dies_while_deferred_is_a_trigger_error_with_its_remedy(
     stack: AirflowStack, emulator: Emulator
 ) -> None:

@@ -59,3 +59,6 @@ for case, (connection, table) in CASES.items():
             return len(changed_rows(triggering_asset_events))
 
         consume()
+
+with DAG("throttled_for_long", schedule=None, default_args={"retries": 3, "retry_delay": 1}):
+    DynamicsQueryOperator(task_id="work", table="account", select=["name"], top=1)
