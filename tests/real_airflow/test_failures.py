@@ -23,6 +23,7 @@ from tests.stack import FINAL_STATES, AirflowStack, DagRun
 pytestmark = pytest.mark.stack
 
 OUTAGE = 60.0  # seconds
+AWAITED = "00000000-0000-4000-8000-00000000a3a1"  # the row that the sensors wait for
 
 
 def no_good_tokens(emulator: Emulator) -> None:
@@ -130,7 +131,7 @@ def test_a_minute_without_the_sign_in_service_is_ridden_out_within_one_try(
     over.start()
     try:
         working = stack.trigger("operator_outage")
-        add_shipment(emulator, "SHP-outage")
+        add_shipment(emulator, AWAITED)
 
         for run in (
             stack.finished("operator_outage", working),
@@ -170,6 +171,7 @@ def marked(emulator: Emulator) -> bool:
     return any("contoso_shipment" in r.path and "deltatoken" in r.query for r in emulator.requests)
 
 
-def add_shipment(emulator: Emulator, number: str) -> None:
+def add_shipment(emulator: Emulator, row_id: str) -> None:
+    row = {"contoso_shipmentid": row_id, "contoso_number": "SHP-LATE", "contoso_name": "late"}
     with Client(emulator.url, StaticToken(emulator.access_token()), ca_bundle=emulator.ca_bundle) as client:
-        client.create("contoso_shipment", {"contoso_number": number, "contoso_name": number})
+        client.create("contoso_shipment", row)

@@ -13,6 +13,8 @@ from airflow_provider_dynamics.operators import DynamicsQueryOperator
 from airflow_provider_dynamics.sensors import DynamicsRowSensor
 from airflow_provider_dynamics.triggers import DynamicsChangesTrigger
 
+AWAITED = "00000000-0000-4000-8000-00000000a3a1"
+
 # case -> the connection it happens to, and a table of its own, so that each has a watcher of its own
 CASES = {
     "expired_secret": ("dynamics_default", "account"),
@@ -42,8 +44,8 @@ for case, (connection, table) in CASES.items():
         DynamicsRowSensor(
             task_id="work",
             dynamics_conn_id=connection,
-            table="contoso_shipment",
-            filter=f"contoso_number eq 'SHP-{case}'",
+            table=table,
+            row_id=AWAITED,
             poke_interval=5,
             timeout=300,
             deferrable=True,
