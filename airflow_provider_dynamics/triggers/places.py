@@ -6,10 +6,12 @@ Airflow 3.2 has no such store, and equal watchers of several assets are one trig
 from __future__ import annotations
 
 import json
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_dynamics.state.variables import AirflowVariables, Variables
 from airflow_provider_dynamics.triggers.looking import in_thread
+
+if TYPE_CHECKING:
+    from airflow_provider_dynamics.state.variables import Variables
 
 __all__ = ["Place", "VariablePlace", "place_of"]
 
@@ -33,6 +35,8 @@ class VariablePlace:
     """Airflow Variables in the shape of an asset's state store; raises StoreError."""
 
     def __init__(self, variables: Variables | None = None) -> None:
+        from airflow_provider_dynamics.state.variables import AirflowVariables
+
         self._variables = variables or AirflowVariables()
 
     async def aget(self, key: str, default: Any = None) -> Any:
