@@ -234,9 +234,7 @@ class RefreshToken(Registered):
 
     @property
     def proof(self) -> Proof | None:
-        from airflow_provider_dynamics.auth.proofs import Secret
-
-        return Secret(self.client_secret) if self.client_secret else None
+        return _of_person_app(self.client_secret)
 
     @property
     def person(self) -> str:
@@ -266,9 +264,7 @@ class UsernamePassword(Registered):
 
     @property
     def proof(self) -> Proof | None:
-        from airflow_provider_dynamics.auth.proofs import Secret
-
-        return Secret(self.client_secret) if self.client_secret else None
+        return _of_person_app(self.client_secret)
 
     @property
     def person(self) -> str:
@@ -319,3 +315,10 @@ class StaticToken:
     ) -> AccessToken:
         """Return the token given; a refused one comes back unchanged, which tells the caller not to try again."""
         return AccessToken(self.secret, expires_at=math.inf)
+
+
+def _of_person_app(client_secret: str | None) -> Proof | None:
+    """Return how an app that people sign in to proves itself: a Web app by its secret, a public client not at all."""
+    from airflow_provider_dynamics.auth.proofs import Secret
+
+    return Secret(client_secret) if client_secret else None

@@ -12,35 +12,11 @@ from airflow_provider_dynamics.auth.store import Failure
 from airflow_provider_dynamics.commands import checks
 from airflow_provider_dynamics.commands.checks import Caller
 from airflow_provider_dynamics.commands.probes import Answer
-from airflow_provider_dynamics.connection import Settings
 from airflow_provider_dynamics.connection.health import Health
+from tests.commands.filled_in import CLIENT, ELSEWHERE, TENANT, URL, on_premises, person, settings
 
-TENANT = "11111111-2222-3333-4444-555555555555"
-CLIENT = "66666666-7777-8888-9999-000000000000"
-ELSEWHERE = "99999999-8888-7777-6666-555555555555"
 NOW = 1_795_334_400.0
 DAY = datetime(2026, 11, 22, tzinfo=timezone.utc)
-URL = "https://contoso.crm.dynamics.com"
-
-
-def settings(password: str | None = "s3cret", login=CLIENT, host=URL, **extra):  # noqa: S107 - it opens nothing
-    return Settings.from_fields(
-        host=host,
-        login=login,
-        password=password,
-        extra={"tenant_id": TENANT, **extra},
-        allowed_authorities=["adfs.contoso.com"],
-    )
-
-
-def person(**extra):
-    return settings(password=None, auth_type="refresh_token", refresh_token="1.AAAA", **extra)
-
-
-def on_premises():
-    return settings(
-        host="https://org.contoso.com", authority_type="adfs", authority="https://adfs.contoso.com/adfs"
-    )
 
 
 def answer(status, url=f"{URL}/api/data/v9.2/WhoAmI", body=b"", addresses=("192.0.2.7",), at=NOW, **headers):
