@@ -213,10 +213,10 @@ def test_redis_holds_nothing_in_clear(redis_url, key):
 
 
 def test_a_lock_in_redis_lives_as_long_as_its_holder(redis_url, key):
-    store = RedisStore(redis_url, ENCRYPTION_KEY, lease=0.15)
+    store = RedisStore(redis_url, ENCRYPTION_KEY, lease=2)
     with redis.Redis.from_url(redis_url) as client, store.lock(key, timeout=1):
         with pytest.raises(StoreError, match="Another task"):  # noqa: SIM117 - the inner one
-            with store.lock(key, timeout=0.6):
+            with store.lock(key, timeout=3):
                 pass
         assert client.pttl(f"{key}.lock") > 0
     with redis.Redis.from_url(redis_url) as client:
