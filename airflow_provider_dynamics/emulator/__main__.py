@@ -26,7 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     seed = None if options.seed == "none" else options.seed
     try:
-        emulator = Emulator(seed=seed, rows=dict(options.rows), port=options.port, cert_dir=options.cert_dir)
+        emulator = Emulator(
+            seed=seed,
+            rows=dict(options.rows),
+            port=options.port,
+            cert_dir=options.cert_dir,
+            latency=options.latency,
+            dop_hint=options.dop_hint,
+            created=options.created,
+        )
         emulator.start()
     except ValueError as error:
         return _fail(str(error))
@@ -72,6 +80,26 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="TABLE=COUNT",
         help="add that many generated rows, for example account=100000; may be given more than once",
+    )
+    parser.add_argument(
+        "--created",
+        choices=("evenly", "skewed"),
+        default="evenly",
+        help="when those rows were created: over three years, or most in one day (default %(default)s)",
+    )
+    parser.add_argument(
+        "--latency",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="answers of the environment come that much later (default 0)",
+    )
+    parser.add_argument(
+        "--dop-hint",
+        type=int,
+        default=4,
+        metavar="NUMBER",
+        help="the degree of parallelism it recommends to its clients (default %(default)s)",
     )
     parser.add_argument(
         "--cert-dir",

@@ -24,6 +24,7 @@ from airflow_provider_dynamics.emulator.faults import Faults
 from airflow_provider_dynamics.emulator.front import NOTHING, Front, Outcome, compressed
 from airflow_provider_dynamics.emulator.messages import Request, Response
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
+from airflow_provider_dynamics.emulator.switches import Settings
 from airflow_provider_dynamics.emulator.web_api import WebApi
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,12 @@ class App:
     """The ASGI application; create one per server."""
 
     def __init__(
-        self, service: WebApi, faults: Faults, entra: Entra, sign_ins: SignIns | None = None
+        self,
+        service: WebApi,
+        faults: Faults,
+        entra: Entra,
+        sign_ins: SignIns | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.service = service
         self.faults = faults
@@ -81,7 +87,8 @@ class App:
         self.requests: deque[RecordedRequest] = deque(maxlen=RECORDED)
         self._entra = entra
         self.sign_ins = sign_ins or SignIns(entra, service.faults)
-        self._front = Front(service, faults, entra, self.sign_ins)
+        self.settings = settings or Settings()
+        self._front = Front(service, faults, entra, self.sign_ins, self.settings)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="dynamics-emulator")
 
     def close(self) -> None:
@@ -89,12 +96,14 @@ class App:
         self._pool.shutdown(wait=True)
 
     def reset(self, *, touched: bool = False) -> None:
-        """Rows as seeded, no faults, nothing recorded, sign-ins as at the start; tokens stay good.
+        """Rows as seeded, no faults, nothing recorded, sign-ins and settings as at the start; tokens stay good.
 
         ``touched`` says that rows may have changed without a request.
         """
         self.faults.clear()
         self.sign_ins.reset()
+        self.settings.reset()
+        self.service.query_limits.restore()
         self.requests.clear()
         if touched or self._front.written:
             self.service.reset()
@@ -117,7 +126,9 @@ class App:
     async def _answer(self, request: Request) -> Outcome:
         if self._entra.is_mine(request.path):
             return await self._sign_in(request)
-        return await self._front.answer(request, self._threaded)
+        outcome = await self._front.answer(request, self._threaded)
+        await asyncio.sleep(self.settings.latency)
+        return outcome
 
     async def _sign_in(self, request: Request) -> Outcome:
         hit = self._entra.strike(request)

@@ -20,6 +20,8 @@ from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Requ
 from airflow_provider_dynamics.emulator.schema import BY_SET
 
 LIMIT = 1000  # requests in one batch
+# https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview names the length, not the answer
+LONGEST_URL = 65_536
 ODATA_ERROR = "0x80060888"
 API = re.compile(r"/api/data/v\d+\.\d+/")
 REFERENCE = re.compile(r"\$([^/?()]+)")
@@ -73,6 +75,8 @@ class Batch:
             return self._run(operations, keep_going=on)
         except Fault as fault:
             return _refused(fault)
+        except UnicodeDecodeError:
+            return _refused(Fault(400, ODATA_ERROR, "A batch is text in UTF-8."))
 
     def _run(self, operations: Sequence[Part | ChangeSet], *, keep_going: bool) -> Response:
         blocks: list[bytes] = []
@@ -128,6 +132,10 @@ class Batch:
         origin = self._request.origin
         if "://" in target:
             target = "/" + target.split("://", 1)[1].partition("/")[2]
+        if len(part.target) > LONGEST_URL:
+            raise NotEmulated(
+                f"a batch part with a URL of more than {LONGEST_URL:,} characters: the service has none"
+            )
         if not API.match(target):
             raise NotEmulated(
                 f"a batch part with the URL {part.target!r}; use /api/data/v9.2/... or the whole URL"

@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from airflow_provider_dynamics.emulator.literals import count_literal
 from airflow_provider_dynamics.emulator.messages import Fault, Request, Response
 
 JSON_TYPE = "application/json; odata.metadata=minimal"
@@ -54,8 +55,8 @@ def parse_prefer(header: str) -> Prefer:
 def _preference(name: str, value: str) -> dict[str, Any] | None:
     if name == "odata.include-annotations":
         return {"annotations": tuple(part.strip() for part in value.split(",") if part.strip())}
-    if name == "odata.maxpagesize" and value.isdigit() and int(value) > 0:
-        return {"page_size": min(int(value), MAX_PAGE)}
+    if name == "odata.maxpagesize" and (size := count_literal(value)):
+        return {"page_size": min(size, MAX_PAGE)}
     if name == "return" and value == "representation":
         return {"representation": True}
     return {"track_changes": True} if name == "odata.track-changes" else None

@@ -22,12 +22,12 @@ from airflow_provider_dynamics.emulator.options import check_options, odata_faul
 from airflow_provider_dynamics.emulator.paging import Sorted, after, primary_order, read_token, write_token
 from airflow_provider_dynamics.emulator.projection import Projection
 from airflow_provider_dynamics.emulator.query import Cut, context_of, finished_rows, next_link, page_body
-from airflow_provider_dynamics.emulator.schema import Column, Table
+from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
 from airflow_provider_dynamics.emulator.store import DELETED, SQL, Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 
 DEFAULT_DAYS = 7
-_TOKEN = re.compile(r"(\d+)!(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d)")
+_TOKEN = re.compile(r"([0-9]{1,18})!(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d)")
 _FORMAT = "%m/%d/%Y %H:%M:%S"
 _REFUSED = ("$filter", "$orderby", "$expand", "$top", "$count")
 _CHANGE = Column("version", "Version", "BigInt", "Version")
@@ -39,28 +39,29 @@ class Changes:
     def __init__(self, store: Store, faults: DataFaults) -> None:
         self._store = store
         self._faults = faults
-        self._oldest = 0
+        self._oldest: dict[str, int] = {}  # the oldest version of a token that is still good, by table
 
-    def expire(self) -> None:
-        """No token handed out so far is good any more."""
-        self._oldest = self._store.version + 1
+    def expire(self, table: Table | None = None) -> None:
+        """No token handed out so far is good any more, for one table (as after a change of its columns) or for all."""
+        for name in TABLES if table is None else (table.name,):
+            self._oldest[name] = self._store.version + 1
         with self._store.transaction():
             self._store.next_version()
 
     def forget(self) -> None:
         """Start anew: the store was emptied."""
-        self._oldest = 0
+        self._oldest.clear()
 
     def read(self, call: Call, table: Table) -> Response:
         """A page of the first full read, or of what happened since the token."""
         self._check(call, table)
-        since = self._since(call)
+        since = self._since(call, table)
         return self._first(call, table) if since is None else self._later(call, table, since)
 
     def count(self, call: Call, table: Table) -> Response:
         """How many rows changed or were deleted since the token."""
         self._check(call, table)
-        since = self._since(call) or 0
+        since = self._since(call, table) or 0
         sql = SQL[table.name]
         changed = self._store.one(
             sa.select(sa.func.count()).select_from(sql).where(sql.c.versionnumber > since)
@@ -82,17 +83,17 @@ class Changes:
                     f'The "{name}" query parameter isn\'t supported when Change Tracking is enabled.'
                 )
 
-    def _since(self, call: Call) -> int | None:
+    def _since(self, call: Call, table: Table) -> int | None:
         text = call.options.get("$deltatoken")
         if text is None:
             return None
         match = _TOKEN.fullmatch(text) or _TOKEN.fullmatch(unquote(text))
         if match is None:
-            raise odata_fault("The delta token is malformed.")
-        version = int(match[1])
-        made = datetime.strptime(match[2], _FORMAT).replace(tzinfo=timezone.utc)
+            raise _malformed()
+        version, made = int(match[1]), _moment(match[2])
         too_old = call.now - made > timedelta(days=self._days())
-        if self._faults.expired_delta or too_old or not self._oldest <= version <= self._store.version:
+        oldest = self._oldest.get(table.name, 0)
+        if self._faults.expired_delta or too_old or not oldest <= version <= self._store.version:
             raise Fault(
                 400,
                 "0x80044352",
@@ -108,7 +109,7 @@ class Changes:
         order = [primary_order(table, SQL[table.name])]
         text = call.options.get("$skiptoken")
         token = read_token(text, order) if text is not None else None
-        until = int(token.extra["until"]) if token else self._store.version
+        until = token.number("until") if token else self._store.version
         conditions = [after(order, token.last)] if token else []
         size = self._size(call)
         rows, keys = self._rows(call, table, order, conditions, size + 1)
@@ -144,7 +145,7 @@ class Changes:
         order = [Sorted("version", _CHANGE, sql.c.versionnumber)]
         text = call.options.get("$skiptoken")
         token = read_token(text, order) if text is not None else None
-        until = int(token.extra["until"]) if token else self._store.version
+        until = token.number("until") if token else self._store.version
         in_deletions = token is not None and token.extra.get("deletions") == "1"
         last = token.last[0] if token else since
         size = self._size(call)
@@ -183,6 +184,17 @@ class Changes:
         token = re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), token)
         kept = [f"{name}={value}" for name, value in call.raw_options if unquote_plus(name) == "$select"]
         return f"{call.root}/{call.resource}?{'&'.join([*kept, f'$deltatoken={token}'])}"
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, _FORMAT).replace(tzinfo=timezone.utc)
+    except ValueError as error:
+        raise _malformed() from error
+
+
+def _malformed() -> Fault:
+    return odata_fault("The delta token is malformed.")
 
 
 def _deleted(table: Table, since: int, until: int) -> list[Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from airflow_provider_dynamics.emulator.faults import Faults
 from airflow_provider_dynamics.emulator.messages import Fault, Request, Response
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
+from airflow_provider_dynamics.emulator.switches import Settings
 from airflow_provider_dynamics.emulator.web_api import WebApi
 
 
@@ -31,6 +33,9 @@ class Controlled(Protocol):
     def sign_ins(self) -> SignIns: ...
 
     @property
+    def settings(self) -> Settings: ...
+
+    @property
     def requests(self) -> Iterable[Recorded]: ...
 
     def reset(self) -> None: ...
@@ -40,7 +45,7 @@ def answer(app: Controlled, request: Request) -> Response:
     """Answer one control request; bad input gets 400 and a sentence."""
     try:
         return _json(200, _act(app, request))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         return _json(400, {"error": str(error)})
     except Fault as fault:
         return _json(fault.status, {"error": fault.message})
@@ -58,7 +63,9 @@ def _act(app: Controlled, request: Request) -> Any:
 
 
 def _seed(app: Controlled, wanted: Mapping[str, Any]) -> None:
-    app.service.seed(wanted.get("seed", "sample"), wanted.get("rows"))
+    app.service.seed(
+        wanted.get("seed", "sample"), wanted.get("rows"), created=wanted.get("created", "evenly")
+    )
 
 
 def _set_faults(app: Controlled, wanted: Any) -> Any:
@@ -71,6 +78,15 @@ def _faults(app: Controlled, _: Any) -> Any:
     return [one.as_dict() for one in app.faults.all()]
 
 
+def _set_query_limits(app: Controlled, wanted: Mapping[str, Any]) -> Any:
+    app.service.query_limits.change(**wanted)
+    return _query_limits(app, None)
+
+
+def _query_limits(app: Controlled, _: Any) -> Any:
+    return asdict(app.service.query_limits)
+
+
 def _requests(app: Controlled, _: Any) -> Any:
     return [one.as_dict() for one in list(app.requests)]
 
@@ -78,9 +94,16 @@ def _requests(app: Controlled, _: Any) -> Any:
 _ACTS: Mapping[str, Callable[[Controlled, Any], Any]] = {
     "POST /_emulator/reset": lambda app, _: app.reset(),
     "POST /_emulator/seed": _seed,
+    "POST /_emulator/expire_delta_tokens": lambda app, wanted: app.service.expire_delta_tokens(
+        wanted.get("table")
+    ),
     "POST /_emulator/faults": _set_faults,
     "GET /_emulator/faults": _faults,
     "DELETE /_emulator/faults": lambda app, _: app.faults.clear(),
+    "POST /_emulator/settings": lambda app, wanted: app.settings.apply(wanted),
+    "GET /_emulator/settings": lambda app, _: app.settings.as_dict(),
+    "POST /_emulator/query_limits": _set_query_limits,
+    "GET /_emulator/query_limits": _query_limits,
     "POST /_emulator/sign_ins": lambda app, wanted: app.sign_ins.apply(wanted),
     "GET /_emulator/sign_ins": lambda app, _: app.sign_ins.as_dict(),
     "GET /_emulator/requests": _requests,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_dynamics.emulator.aggregates import QueryLimits
 from airflow_provider_dynamics.emulator.app import App, RecordedRequest
 from airflow_provider_dynamics.emulator.entra import Entra
 from airflow_provider_dynamics.emulator.faults import Faults, Switch
 from airflow_provider_dynamics.emulator.identity import Identity
 from airflow_provider_dynamics.emulator.server import HOST, Server
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
+from airflow_provider_dynamics.emulator.switches import DOP_HINT, Settings
 from airflow_provider_dynamics.emulator.tls import certificates
 from airflow_provider_dynamics.emulator.web_api import WebApi
 
@@ -25,7 +28,9 @@ class Emulator(Identity):
     """A Dataverse environment and its sign-in services on this machine, over TLS.
 
     ``seed`` is "sample" (a small company) or None (tables without rows); ``rows`` adds generated rows by
-    table's logical name, ``{"account": 100000}``; ``port`` 0 takes a free one; without ``cert_dir`` the
+    table's logical name, ``{"account": 100000}``; ``created`` says when those were created, "evenly" over three
+    years or "skewed" (most in one day, many in one second); ``latency`` (seconds
+    there and back) and ``dop_hint`` may be set at any time; ``port`` 0 takes a free one; without ``cert_dir`` the
     certificates live in a temporary folder and go when the emulator stops. ``sign_ins`` turns the sign-in
     services' knobs (`airflow_provider_dynamics.emulator.sign_ins` lists them).
     """
@@ -36,11 +41,16 @@ class Emulator(Identity):
         rows: Mapping[str, int] | None = None,
         port: int = 0,
         cert_dir: str | Path | None = None,
+        *,
+        latency: float = 0.0,
+        dop_hint: int | None = DOP_HINT,
+        created: str = "evenly",
     ) -> None:
-        self._service = WebApi(seed, rows)
-        self._touched = False
+        self._settings = Settings(latency, dop_hint)
         self._faults = Faults()
         self._entra = Entra(self._faults)
+        self._service = WebApi(seed, rows, created=created, now=self._now)
+        self._touched = False
         self.sign_ins = SignIns(self._entra, self._service.faults)
         self._port = port
         self._cert_dir = Path(cert_dir) if cert_dir else None
@@ -56,7 +66,7 @@ class Emulator(Identity):
         if self._cert_dir is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="dynamics-emulator-")
         folder = self._cert_dir or Path(self._temporary.name if self._temporary else ".")
-        app = App(self._service, self._faults, self._entra, self.sign_ins)
+        app = App(self._service, self._faults, self._entra, self.sign_ins, self._settings)
         try:
             files = certificates(folder)
             server = Server(app, files, self._port)
@@ -97,6 +107,29 @@ class Emulator(Identity):
         return str(self._ca)
 
     @property
+    def latency(self) -> float:
+        """Seconds by which every answer of the environment is late; ValueError when set to what is no time."""
+        return self._settings.latency
+
+    @latency.setter
+    def latency(self, seconds: float) -> None:
+        self._settings.latency = seconds
+
+    @property
+    def dop_hint(self) -> int | None:
+        """What ``x-ms-dop-hint`` recommends; None leaves it out, ValueError when set to less than 1."""
+        return self._settings.dop_hint
+
+    @dop_hint.setter
+    def dop_hint(self, number: int | None) -> None:
+        self._settings.dop_hint = number
+
+    @property
+    def query_limits(self) -> QueryLimits:
+        """How many rows one query may take in: ``emulator.query_limits.aggregate = 100``; a reset restores them."""
+        return self._service.query_limits
+
+    @property
     def service(self) -> WebApi:
         """The Web API in process, for what has no switch and no request."""
         self._touched = True
@@ -111,17 +144,34 @@ class Emulator(Identity):
         """Return every row of a table, named by its logical name."""
         return self._service.rows(table)
 
+    def expire_delta_tokens(self, table: str | None = None) -> None:
+        """Let the delta tokens handed out so far be too old, all or one table's: they are answered 0x80044352.
+
+        A token is also too old after the organization's ``expirechangetrackingindays`` (7), by the services' clock,
+        which ``sign_ins.skew`` sets. KeyError when there is no such table.
+        """
+        self._service.expire_delta_tokens(table)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._entra.now(), timezone.utc)
+
     def fault(self, kind: str, **members: Any) -> Switch:
         """Set a fault switch; `airflow_provider_dynamics.emulator.faults` lists them. ValueError when it does not fit."""
         return self._faults.set({"kind": kind, **members})
 
+    def clear_faults(self) -> None:
+        """Switch every fault off; rows, sign-ins and settings stay as they are."""
+        self._faults.clear()
+
     def reset(self) -> None:
-        """Rows as seeded, no faults, no recorded requests, sign-ins as at the start. Tokens stay good."""
+        """Rows as seeded, no faults, no recorded requests, sign-ins and settings as at the start. Tokens stay good."""
         if self._app is not None:
             self._app.reset(touched=self._touched)
         else:
             self._faults.clear()
             self.sign_ins.reset()
+            self._settings.reset()
+            self._service.query_limits.restore()
             self._service.reset()
         self._touched = False
 

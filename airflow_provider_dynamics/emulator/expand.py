@@ -1,7 +1,8 @@
 """``$expand``: related rows fetched once for the whole page and put into their parents.
 
-On a single level collections are whole (up to 5,000 rows) and carry a link without paging information; as
-soon as anything is nested, the page size also cuts the inner collections, and inner rows come without etags.
+On a single level collections are whole (up to 5,000 rows) and carry a link without paging information, which reads
+them again; as soon as anything is nested, the page size also cuts the inner collections, a full inner page has a link
+to the next one (which may be empty, as in Microsoft's sample), and inner rows come without etags.
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/join-tables
 """
 
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from airflow_provider_dynamics.emulator.call import MAX_PAGE, Call, Prefer
 from airflow_provider_dynamics.emulator.filters import Asked, compile_filter
 from airflow_provider_dynamics.emulator.options import Expand, parse_order
+from airflow_provider_dynamics.emulator.orders import sorted_by
 from airflow_provider_dynamics.emulator.paging import primary_order, write_token
 from airflow_provider_dynamics.emulator.projection import Projection, Row, chunked
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
@@ -164,14 +166,14 @@ class Expander:
         if item.filter:
             statement = statement.where(compile_filter(item.filter, table, self._asked))
         for order in parse_order(table, item.order_by, TABLES, self._call.aliases):
-            value = sql.c[order.column.name]
+            value = sorted_by(table, order).value
             statement = statement.order_by(value.desc() if order.descending else value.asc())
         return statement.order_by(sa.literal_column(key_order(table.name, table.primary_id)))
 
     def _link(self, item: Expand, row_id: str, keys: Sequence[str], limit: int) -> str | None:
         options = [f"{name}={value}" for name, value in item.raw]
         if self._style.nested:
-            if len(keys) <= limit or not limit:
+            if not keys or len(keys) < limit:
                 return None
             table = TABLES[item.navigation.table or ""]
             order = [primary_order(table, SQL[table.name])]

@@ -30,8 +30,14 @@ reset             the connection is reset; when="before" (nothing done) | "after
 truncate          the body breaks off at keep=0.5 of its length; length="full" (the connection ends before the
                   promised Content-Length) | "cut" (a proxy promised the short length)
 html              200 with a proxy's HTML page in place of the answer
-slow              the answer comes after seconds=1.0
+slow              the answer comes after seconds=1.0, which count as execution time
+query_throttling  queries of many rows are throttled (0x80048544; 0x80048644, 0x80048744 or 0x80048745 by the
+                  antipatterns in them). how="fail" | "delay" (by seconds=1.0) | "timeout" (0x80048573, 0x80048574,
+                  0x80044151); patterns (found in the query; a list of Microsoft's identifiers says others); status=400
+repeated_page     a page's next link leads to the page itself, so that its rows come again (a last page has no link)
 short_page        pages hold at most rows=1 although more was asked for (path, method, skip, every, count: not used)
+old_counts        RetrieveTotalRecordCount tells how many rows there were when the switch was set: the real one's
+                  snapshot is up to 24 hours old (path, method, skip, every, count: not used)
 expired_delta     delta tokens are answered 0x80044352 (path, method, skip, every, count: not used)
 poison            a row whose column has value is refused when written: table, column, value, status=400,
                   code="0x80040265", message (path, method, skip, every, count: not used)
@@ -81,8 +87,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_dynamics.emulator.limits import DEFAULTS, Limits
+from airflow_provider_dynamics.emulator.limits import DEFAULTS, MOST_SERVERS, Limits
+from airflow_provider_dynamics.emulator.query_throttling import ANTIPATTERNS, is_query
 
+_ABOVE_ZERO = frozenset({"limits", "short_page"})  # where 0 makes no sense
 COMMON = frozenset({"kind", "path", "method", "skip", "every", "count"})
 
 DATA_KINDS: dict[str, dict[str, Any]] = {
@@ -102,6 +110,8 @@ DATA_KINDS: dict[str, dict[str, Any]] = {
     "truncate": {"keep": 0.5, "length": "full"},
     "html": {},
     "slow": {"seconds": 1.0},
+    "query_throttling": {"how": "fail", "seconds": 1.0, "patterns": None, "status": 400},
+    "repeated_page": {},
 }
 TOKEN_KINDS: dict[str, dict[str, Any]] = {
     "token_error": {
@@ -129,6 +139,7 @@ TOKEN_KINDS: dict[str, dict[str, Any]] = {
 }
 STATE_KINDS: dict[str, dict[str, Any]] = {
     "short_page": {"rows": 1},
+    "old_counts": {},
     "expired_delta": {},
     "poison": {
         "table": None,
@@ -149,6 +160,7 @@ CHOICES = {
     ("throttle", "limit"): ("requests", "time", "concurrency"),
     ("reset", "when"): ("before", "after"),
     ("truncate", "length"): ("full", "cut"),
+    ("query_throttling", "how"): ("fail", "delay", "timeout"),
 }
 
 
@@ -169,6 +181,8 @@ class Switch:
     def strikes(self, method: str, target: str) -> bool:
         """Count the request when it matches, and say whether this one is hit."""
         if self.count is not None and self.hits >= self.count:
+            return False
+        if self.kind == "query_throttling" and not is_query(method, target):
             return False
         if (self.method and self.method != method) or (self.path and not self.path.search(target)):
             return False
@@ -194,6 +208,20 @@ def switch(description: Mapping[str, Any]) -> Switch:
     kind = description.get("kind")
     if kind not in KINDS:
         raise ValueError(f"unknown fault kind {kind!r}; known: {', '.join(sorted(KINDS))}")
+    settings = _settings(kind, description)
+    return Switch(
+        kind,
+        settings,
+        path=_pattern(description.get("path")),
+        method=description.get("method"),
+        skip=int(description.get("skip") or 0),
+        every=max(1, int(description.get("every") or 1)),
+        count=description.get("count"),
+    )
+
+
+def _settings(kind: str, description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a switch's own members with their defaults; ValueError on those that do not fit."""
     defaults = KINDS[kind]
     unknown = set(description) - COMMON - set(defaults)
     if unknown:
@@ -202,22 +230,42 @@ def switch(description: Mapping[str, Any]) -> Switch:
             f"it takes {', '.join(sorted(COMMON - {'kind'} | set(defaults)))}"
         )
     settings = {**defaults, **{name: description[name] for name in defaults if name in description}}
+    _check_choices(kind, settings)
+    _check_numbers(kind, settings)
+    return settings
+
+
+def _check_choices(kind: str, settings: Mapping[str, Any]) -> None:
     for name, value in settings.items():
         allowed = CHOICES.get((kind, name))
         if allowed and value not in allowed:
             raise ValueError(f"fault {kind!r}: {name} must be one of {', '.join(allowed)}, not {value!r}")
     if kind == "poison" and not (settings["table"] and settings["column"]):
         raise ValueError("fault 'poison' needs table, column and value")
-    path = description.get("path")
-    return Switch(
-        kind,
-        settings,
-        path=re.compile(path) if path else None,
-        method=description.get("method"),
-        skip=int(description.get("skip") or 0),
-        every=max(1, int(description.get("every") or 1)),
-        count=description.get("count"),
-    )
+    unlisted = set(settings.get("patterns") or ()) - set(ANTIPATTERNS)
+    if unlisted:
+        raise ValueError(
+            f"no such antipattern: {', '.join(sorted(unlisted))}; there are {', '.join(ANTIPATTERNS)}"
+        )
+
+
+def _check_numbers(kind: str, settings: Mapping[str, Any]) -> None:
+    """A setting whose default is a number wants one; where 0 makes no sense, above it."""
+    for name, default in KINDS[kind].items():
+        value = settings[name]
+        if type(default) not in (int, float) or (name == "code" and isinstance(value, str)):
+            continue
+        if type(value) not in (int, float) or value < 0 or (kind in _ABOVE_ZERO and not value):
+            raise ValueError(f"fault {kind!r}: {name} is a number, not {value!r}")
+    if kind == "limits" and settings["servers"] not in range(1, MOST_SERVERS + 1):
+        raise ValueError(f"fault 'limits': servers is a whole number from 1 to {MOST_SERVERS}")
+
+
+def _pattern(path: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(path) if path else None
+    except re.error as error:
+        raise ValueError(f"path is a regular expression, not {path!r}: {error}") from error
 
 
 class Faults:

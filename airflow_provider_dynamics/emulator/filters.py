@@ -1,4 +1,4 @@
-"""``$filter`` into SQL: odata-query parses, this compiles its tree against the schema.
+"""``$filter`` into SQL: odata-query parses (`filter_text`), this compiles its tree against the schema.
 
 Strings compare without case, and ``ne`` is true for rows that have nothing in the column.
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows
@@ -6,33 +6,26 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filt
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from odata_query import ast
-from odata_query.exceptions import ODataException
-from odata_query.grammar import ODataLexer, ODataParser
 
 from airflow_provider_dynamics.emulator.call import Caller
+from airflow_provider_dynamics.emulator.comparisons import compare, compare_stored, like, stored_number
+from airflow_provider_dynamics.emulator.filter_text import KEPT, parse
 from airflow_provider_dynamics.emulator.literals import day_text, moment_text
 from airflow_provider_dynamics.emulator.messages import NotEmulated
 from airflow_provider_dynamics.emulator.options import no_property, odata_fault
+from airflow_provider_dynamics.emulator.paging import points_to
 from airflow_provider_dynamics.emulator.query_functions import Function, query_function
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Navigation, Table, navigation_of
-from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, GUID_KINDS, TEXT_KINDS
-from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Condition, fold_condition
+from airflow_provider_dynamics.emulator.schema.model import GUID_KINDS, TEXT_KINDS
+from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Condition
 
-_QUOTED = r"'(?:[^']|'')*'"
-_ALIAS = re.compile(rf"({_QUOTED})|(@\w+)")
-_LIST = re.compile(rf"""({_QUOTED})|(\[(?:"(?:[^"\\]|\\.)*"|{_QUOTED}|[^\]"'])*\]|\[[^\]]*\])""")
-_ENUM = re.compile(r"Microsoft\.Dynamics\.CRM\.\w+('[^']*')")
-_PATH_FUNCTION = re.compile(r"([\w/]+)/(Microsoft\.Dynamics\.CRM\.\w+\(PropertyName=')")
 _COMPARISONS: Mapping[type, str] = {
     ast.Eq: "Equal",
     ast.NotEq: "NotEqual",
@@ -61,42 +54,6 @@ class Asked:
     aliases: Mapping[str, str]
 
 
-def parse(text: str, aliases: Mapping[str, str]) -> tuple[Any, list[list[Any]]]:
-    """The syntax tree, and the bracketed lists of query functions, which odata-query does not know.
-
-    Parameter aliases are replaced first (one that is not set reads as null); enum literals become strings.
-    """
-    text = _ALIAS.sub(lambda match: match[1] or aliases.get(match[2], "null"), text)
-    lists: list[list[Any]] = []
-
-    def keep(match: re.Match[str]) -> str:
-        if match[1]:
-            return match[1]
-        lists.append(_json_list(match[2]))
-        return f"'[{len(lists) - 1}]'"
-
-    text = _PATH_FUNCTION.sub(r"\2\1/", _ENUM.sub(r"\1", _LIST.sub(keep, text)))
-    try:
-        return ODataParser().parse(ODataLexer().tokenize(text)), lists
-    except ODataException as error:
-        if text.count("'") % 2:
-            raise odata_fault(
-                f"There is an unterminated literal at position {len(text)} in '{text}'."
-            ) from error
-        raise odata_fault(f"Syntax error in '{text}': {error}") from error
-
-
-def _json_list(text: str) -> list[Any]:
-    try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        parts = re.findall(r"'((?:[^']|'')*)'|([^,\[\]\s]+)", text)
-        if "'" in re.sub(_QUOTED, "", text):
-            raise odata_fault(f"Invalid JSON. A comma character ',' was expected in '{text}'.") from None
-        return [quoted.replace("''", "'") or bare for quoted, bare in parts]
-    return list(found)
-
-
 def compile_filter(text: str, table: Table, asked: Asked) -> Condition:
     """The condition a ``$filter`` stands for, on the table's own SQL name; raises ``Fault`` on what it cannot mean."""
     tree, lists = parse(text, asked.aliases)
@@ -112,7 +69,7 @@ class _Compiler:
     def condition(self, node: Any, scope: Scope) -> Condition:
         if isinstance(node, ast.BoolOp):
             join = sa.and_ if isinstance(node.op, ast.And) else sa.or_
-            return join(self.condition(node.left, scope), self.condition(node.right, scope))
+            return join(*(self.condition(operand, scope) for operand in _operands(node)))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             return self._negation(node.operand, scope)
         if isinstance(node, ast.Compare):
@@ -144,8 +101,8 @@ class _Compiler:
             other, other_value = self._operand(right, scope)
             if column.edm != other.edm:
                 raise _incompatible(column.edm, other.edm, name)
-            return _compare(name, value, other_value)
-        return compare_literal(column, value, name, right)
+            return compare(_SQL[name], value, other_value)
+        return _compare_literal(column, value, name, right)
 
     def _operand(self, node: Any, scope: Scope) -> tuple[Column, Any]:
         parts = _path(node)
@@ -189,19 +146,19 @@ class _Compiler:
             raise odata_fault(
                 f"No function signature for the function with name '{name}' matches the specified arguments."
             )
-        like = {
-            "contains": f"%{pattern.val}%",
-            "startswith": f"{pattern.val}%",
-            "endswith": f"%{pattern.val}",
-        }
-        return sa.func.tsql_like(value, like[name]) if _needs_tsql(pattern.val) else value.like(like[name])
+        forms = {"contains": "%{}%", "startswith": "{}%", "endswith": "%{}"}
+        return like(value, forms[name].format(pattern.val))
 
     def _function(self, name: str, arguments: list[Any], scope: Scope) -> Condition:
+        if not all(isinstance(argument, ast.NamedParam) for argument in arguments):
+            raise odata_fault(f"The function {name} needs its arguments by name.")
         given = {argument.name.name: argument.param for argument in arguments}
         path = given.pop("PropertyName", None)
         if path is None or not isinstance(path, ast.String):
             raise odata_fault(f"The function {name} needs a PropertyName.")
         parts = path.val.split("/")
+        if len(parts) > 1 and parts[0] in scope.variables:
+            scope, parts = scope.variables[parts[0]], parts[1:]
         parts[-1] = _wire_name(scope.table, parts)
         column, value = self._follow(parts, scope)
         values = [item for argument in given.values() for item in self._values(argument)]
@@ -211,8 +168,8 @@ class _Compiler:
         if isinstance(argument, ast.List):
             return [_plain(item) for item in argument.val]
         text = _plain(argument)
-        if isinstance(argument, ast.String) and re.fullmatch(r"\[\d+\]", text):
-            return self._lists[int(text[1:-1])]
+        if isinstance(argument, ast.String) and text.startswith(KEPT):
+            return self._lists[int(text[1:])]
         return [text]
 
     def _lambda(self, node: ast.CollectionLambda, scope: Scope) -> Condition:
@@ -233,7 +190,14 @@ class _Compiler:
         return ~sa.exists().where(joined, sa.func.coalesce(matched, sa.false()) == sa.false())
 
 
-_INT64 = 2**63
+_SQL: Mapping[str, str] = {
+    "Equal": "eq",
+    "NotEqual": "ne",
+    "GreaterThan": "gt",
+    "GreaterThanOrEqual": "ge",
+    "LessThan": "lt",
+    "LessThanOrEqual": "le",
+}
 _MIRRORED = {
     "GreaterThan": "LessThan",
     "LessThan": "GreaterThan",
@@ -260,12 +224,14 @@ def _belongs(navigation: Navigation, inner: Scope, owner: Scope) -> Condition:
     return (pairs.c[there] == inner.sql.c[there]) & (pairs.c[here] == owner.sql.c[here])
 
 
-def points_to(sql: Any, column: Column, target_sql: Any, target: Table) -> Condition:
-    """The join condition of a lookup: ``sql.column`` holds the key of ``target``."""
-    joined = sql.c[column.name] == target_sql.c[target.primary_id]
-    if column.is_polymorphic:
-        joined &= sql.c[column.type_column] == target.name
-    return joined
+def _operands(node: ast.BoolOp) -> list[Any]:
+    """Flatten what one operator joins: ``a or b or c`` is no tree of depth, however long it gets."""
+    found: list[Any] = []
+    left: Any = node
+    while isinstance(left, ast.BoolOp) and type(left.op) is type(node.op):
+        found.append(left.right)
+        left = left.left
+    return [left, *reversed(found)]
 
 
 def _is_path(node: Any) -> bool:
@@ -304,7 +270,7 @@ _LITERAL_EDM: Mapping[type, str] = {
 }
 
 
-def compare_literal(column: Column, value: Any, operator: str, literal: Any) -> Condition:
+def _compare_literal(column: Column, value: Any, operator: str, literal: Any) -> Condition:
     """A column against a literal, with the literal brought into stored form."""
     if isinstance(literal, ast.Null):
         if operator not in {"Equal", "NotEqual"}:
@@ -313,9 +279,7 @@ def compare_literal(column: Column, value: Any, operator: str, literal: Any) -> 
     stored = _stored(column, literal)
     if stored is None:
         raise _incompatible(column.edm, _LITERAL_EDM.get(type(literal), type(literal).__name__), operator)
-    if column.kind in TEXT_KINDS and not str(stored).isascii():
-        value, stored = fold_condition(value), str(stored).casefold()
-    return _compare(operator, value, sa.literal(stored))
+    return compare_stored(_SQL[operator], column, value, stored)
 
 
 def _stored(column: Column, literal: Any) -> Any:
@@ -329,36 +293,10 @@ def _stored(column: Column, literal: Any) -> Any:
         return int(text == "true") if column.kind == "Boolean" else None
     if kind in {ast.Date, ast.DateTime}:
         return _stored_date(column, str(text), kind)
-    return _stored_number(column, str(text)) if kind in {ast.Integer, ast.Float} else None
+    return stored_number(column, str(text)) if kind in {ast.Integer, ast.Float} else None
 
 
 def _stored_date(column: Column, text: str, kind: type) -> str | None:
     if column.kind != "DateTime" or (column.is_date_only and kind is ast.DateTime):
         return None
     return day_text(text) if column.is_date_only else moment_text(text)
-
-
-def _stored_number(column: Column, text: str) -> int | float | None:
-    number = Decimal(text)
-    if column.kind in EXACT_KINDS:
-        number = number.scaleb(column.scale)
-    elif column.edm not in {"Edm.Int32", "Edm.Int64", "Edm.Double"}:
-        return None
-    return int(number) if number == number.to_integral_value() and abs(number) < _INT64 else float(number)
-
-
-def _compare(operator: str, left: Any, right: Any) -> Condition:
-    if operator == "Equal":
-        return left == right
-    if operator == "NotEqual":
-        return sa.or_(left != right, left.is_(None))
-    if operator == "GreaterThan":
-        return left > right
-    if operator == "GreaterThanOrEqual":
-        return left >= right
-    return left < right if operator == "LessThan" else left <= right
-
-
-def _needs_tsql(text: str) -> bool:
-    # SQLite's own LIKE is fast but knows no character classes and folds ASCII only.
-    return "[" in text or not text.isascii()

@@ -23,9 +23,11 @@ from airflow_provider_dynamics.emulator import refusals
 from airflow_provider_dynamics.emulator.batch import Batch
 from airflow_provider_dynamics.emulator.entra import Entra
 from airflow_provider_dynamics.emulator.faults import DATA_KINDS, Faults, Switch
+from airflow_provider_dynamics.emulator.limits import MOST_SERVERS
 from airflow_provider_dynamics.emulator.messages import Principal, Request, Response
 from airflow_provider_dynamics.emulator.seed.identities import ORGANIZATION_ID
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
+from airflow_provider_dynamics.emulator.switches import Settings
 from airflow_provider_dynamics.emulator.web_api import Poison, WebApi
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,6 @@ Threaded = Callable[[Callable[[], T]], Awaitable[T]]
 # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview names the length, not the answer
 LONGEST_URL = 32_768
 GZIP_FROM = 4096  # bytes; smaller bodies are not worth the work
-DOP_HINT = 4
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 API = re.compile(r"^/api/data/v9\.[0-2](/|$)")
 BATCH = re.compile(r"^/api/data/v9\.[0-2]/\$batch$")
@@ -44,7 +45,7 @@ AFFINITY = re.compile(r"ARRAffinity=(?P<server>[^;,\s]+)")
 SOURCE = "1102122184388741472227281771242034204771681828610123991219190145111757119484"
 # A web server is known by the value of its affinity cookie.
 # https://learn.microsoft.com/power-apps/developer/data-platform/send-parallel-requests#server-affinity
-SERVERS = tuple(uuid.uuid5(uuid.NAMESPACE_DNS, f"server{number}").hex * 2 for number in range(16))
+SERVERS = tuple(uuid.uuid5(uuid.NAMESPACE_DNS, f"server{number}").hex * 2 for number in range(MOST_SERVERS))
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,14 @@ class Seat:
 class Front:
     """The front of one environment."""
 
-    def __init__(self, service: WebApi, faults: Faults, entra: Entra, sign_ins: SignIns) -> None:
+    def __init__(
+        self, service: WebApi, faults: Faults, entra: Entra, sign_ins: SignIns, settings: Settings
+    ) -> None:
         self._service = service
         self._faults = faults
         self._entra = entra
         self._sign_ins = sign_ins
+        self._settings = settings
         self.written = False  # since the last reset: what was only read needs no new rows
         self._turn = itertools.count()
         self._fault_version = -1
@@ -86,7 +90,7 @@ class Front:
         self._copy_states()
         target = unquote(f"{request.path}?{request.query}" if request.query else request.path)
         hit = self._faults.strike(DATA_KINDS, request.method, target)
-        slow = hit["slow"].settings["seconds"] if "slow" in hit else 0.0
+        slow = _slowness(hit)
         caller = self._caller(request)
         turned_away = self._turned_away(request, caller, hit)
         if turned_away or caller is None:
@@ -128,6 +132,7 @@ class Front:
             pages = self._faults.state("short_page")
             data.page_size_limit = pages[-1]["rows"] if pages else None
             data.expired_delta = bool(self._faults.state("expired_delta"))
+            self._service.keep_counts(kept=bool(self._faults.state("old_counts")))
             data.poison = [Poison(**settings) for settings in self._faults.state("poison")]
             self._fault_version = version
 
@@ -172,7 +177,9 @@ class Front:
     def _work(self, request: Request, seat: Seat, hit: Mapping[str, Switch]) -> tuple[Response, float]:
         start = time.perf_counter()
         try:
-            response = refusals.switched(hit) or self._handled(request)
+            response = refusals.switched(hit, request) or self._handled(request)
+            if "repeated_page" in hit:
+                response = refusals.repeated(request, response)
         except Exception:
             log.exception("the emulator failed on %s %s", request.method, request.path)
             response = refusals.error(500, "0x80040216", "The emulator itself failed; its log says where.")
@@ -189,6 +196,10 @@ class Front:
         if API.match(request.path):
             return self._service.handle(request)
         return refusals.not_emulated(request.path)
+
+    def _hint(self) -> tuple[tuple[str, str], ...]:
+        number = self._settings.dop_hint
+        return () if number is None else (("x-ms-dop-hint", str(number)),)
 
     def _dressed(self, request: Request, response: Response, seat: Seat) -> Response:
         """Add what every answer of Dataverse carries, repeats included."""
@@ -212,7 +223,7 @@ class Front:
             ("REQ_ID", request_id),
             ("CRM.ServiceId", "framework"),
             ("AuthActivityId", str(uuid.uuid4())),
-            ("x-ms-dop-hint", str(DOP_HINT)),
+            *self._hint(),
             ("x-ms-ratelimit-time-remaining-xrm-requests", f"{seconds:,.2f}"),
             ("x-ms-ratelimit-burst-remaining-xrm-requests", str(left)),
             ("X-Source", SOURCE),
@@ -220,6 +231,14 @@ class Front:
             ("Public", "OPTIONS,GET,HEAD,POST"),
         )
         return Response(response.status, headers, response.body)
+
+
+def _slowness(hit: Mapping[str, Switch]) -> float:
+    """Seconds that the service takes longer over a request."""
+    seconds: float = hit["slow"].settings["seconds"] if "slow" in hit else 0.0
+    if "query_throttling" in hit and hit["query_throttling"].settings["how"] == "delay":
+        seconds += hit["query_throttling"].settings["seconds"]
+    return seconds
 
 
 def compressed(request: Request, response: Response) -> Response:

@@ -25,6 +25,7 @@ class Functions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._kept: dict[str, int] | None = None
         self._functions: Mapping[str, Callable[[Call, Segment], dict[str, Any]]] = {
             "WhoAmI": self._who_am_i,
             "RetrieveCurrentOrganization": self._organization,
@@ -43,6 +44,13 @@ class Functions:
             raise NotEmulated(f"the function or action {segment.name}")
         context = call.context(f"Microsoft.Dynamics.CRM.{segment.name}Response")
         return reply(200, {"@odata.context": context, **made(call, segment)})
+
+    def keep_counts(self, *, kept: bool) -> None:
+        """From now on count rows as they are at this moment, or (not kept) as they are when asked."""
+        if not kept:
+            self._kept = None
+        elif self._kept is None:
+            self._kept = {name: self._rows(name) for name in TABLES}
 
     def organization_id(self) -> str:
         """The id of the one organization."""
@@ -89,6 +97,10 @@ class Functions:
     def _version(self, call: Call, segment: Segment) -> dict[str, Any]:
         return {"Version": VERSION}
 
+    def _rows(self, name: str) -> int:
+        found = self._store.one(sa.select(sa.func.count()).select_from(SQL[name]))
+        return int(found[0]) if found else 0
+
     def _record_count(self, call: Call, segment: Segment) -> dict[str, Any]:
         names = self._entity_names(call, segment)
         counts = []
@@ -99,8 +111,7 @@ class Functions:
                     "0x80041102",
                     f"The entity with a name = '{name}' was not found in the MetadataCache.",
                 )
-            found = self._store.one(sa.select(sa.func.count()).select_from(SQL[name]))
-            counts.append(found[0] if found else 0)
+            counts.append(self._rows(name) if self._kept is None else self._kept[name])
         return {
             "EntityRecordCountCollection": {
                 "Count": len(names),

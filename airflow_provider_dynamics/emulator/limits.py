@@ -1,10 +1,13 @@
 """Service protection: what each user may ask of each web server, counted always and enforced on demand.
 
+Microsoft does not say how Retry-After comes about. Here it is the time after which one request alone would pass;
+since refused requests are requests too, whoever goes on meanwhile moves it away.
 https://learn.microsoft.com/power-apps/developer/data-platform/api-limits
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -12,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MOST_SERVERS = 16
 DEFAULTS: Mapping[str, Any] = {
     "requests": 6000,
     "execution_seconds": 1200.0,
@@ -39,8 +43,8 @@ def throttled(limit: str, *, retry_after: float = 1, settings: Mapping[str, Any]
         return Refusal("0x80072322", text, retry_after)
     if limit == "time":
         budget = int(values["execution_seconds"] * 1000)
-        text = (
-            f"Combined execution time of incoming requests exceeded limit of {budget} milliseconds over time window "
+        text = (  # the page writes this number with commas, and the number of requests without
+            f"Combined execution time of incoming requests exceeded limit of {budget:,} milliseconds over time window "
             f"of {window} seconds. Decrease number of concurrent requests or reduce the duration of requests and "
             "try again later."
         )
@@ -51,19 +55,22 @@ def throttled(limit: str, *, retry_after: float = 1, settings: Mapping[str, Any]
 
 @dataclass
 class _Usage:
-    """What one user has used of one server: (moment, execution seconds) of each request in the window."""
+    """What one user has used of one server in the window.
 
-    requests: deque[tuple[float, float]] = field(default_factory=deque)
+    ``arrivals`` has the moment of each request, refused ones too; ``executions`` (moment it ended, seconds) of each
+    that was done.
+    """
+
+    arrivals: deque[float] = field(default_factory=deque)
+    executions: deque[tuple[float, float]] = field(default_factory=deque)
     execution: float = 0.0
     running: int = 0
 
     def forget(self, before: float) -> None:
-        while self.requests and self.requests[0][0] < before:
-            self.execution -= self.requests.popleft()[1]
-
-    def add(self, moment: float, seconds: float) -> None:
-        self.requests.append((moment, seconds))
-        self.execution += seconds
+        while self.arrivals and self.arrivals[0] <= before:
+            self.arrivals.popleft()
+        while self.executions and self.executions[0][0] <= before:
+            self.execution -= self.executions.popleft()[1]
 
 
 class Limits:
@@ -81,11 +88,9 @@ class Limits:
             usage = self._usage.setdefault((user, server), _Usage())
             settings = enforced or DEFAULTS
             usage.forget(moment - settings["window"])
-            refusal = self._refusal(usage, moment, settings) if enforced else None
-            if refusal:
-                usage.add(moment, 0.0)
-            else:
-                usage.running += 1
+            usage.arrivals.append(moment)
+            refusal = _refusal(usage, moment, settings) if enforced else None
+            usage.running += refusal is None
             return refusal
 
     def end(self, user: str, server: int, seconds: float) -> None:
@@ -93,44 +98,49 @@ class Limits:
         with self._lock:
             usage = self._usage.setdefault((user, server), _Usage())
             usage.running = max(0, usage.running - 1)
-            usage.add(self._now(), seconds)
+            usage.executions.append((self._now(), seconds))
+            usage.execution += seconds
 
     def remaining(self, user: str, server: int, enforced: Mapping[str, Any] | None) -> tuple[int, float]:
         """Return the requests and the execution seconds left in the window."""
         settings = enforced or DEFAULTS
         with self._lock:
             usage = self._usage.get((user, server)) or _Usage()
-            requests = settings["requests"] - len(usage.requests) - usage.running
-            return max(0, requests), max(0.0, settings["execution_seconds"] - usage.execution)
+            usage.forget(self._now() - settings["window"])
+            return max(0, settings["requests"] - len(usage.arrivals)), max(
+                0.0, settings["execution_seconds"] - usage.execution
+            )
 
     def clear(self) -> None:
         """Start counting anew."""
         with self._lock:
             self._usage.clear()
 
-    def _refusal(self, usage: _Usage, moment: float, settings: Mapping[str, Any]) -> Refusal | None:
-        over = len(usage.requests) + usage.running - settings["requests"]
-        if over >= 0:
-            frees = usage.requests[min(over, len(usage.requests) - 1)][0] if usage.requests else moment
-            return throttled(
-                "requests", retry_after=_wait(frees, moment, settings["window"]), settings=settings
-            )
-        if usage.execution >= settings["execution_seconds"]:
-            frees = _frees_execution(usage, settings["execution_seconds"], moment)
-            return throttled("time", retry_after=_wait(frees, moment, settings["window"]), settings=settings)
-        if usage.running >= settings["concurrency"]:
-            return throttled("concurrency", retry_after=1, settings=settings)
-        return None
+
+def _refusal(usage: _Usage, moment: float, settings: Mapping[str, Any]) -> Refusal | None:
+    """Why the newest arrival is refused, with the time after which one request alone would not be."""
+    window = settings["window"]
+    over = len(usage.arrivals) - settings["requests"]
+    if over > 0:
+        frees = usage.arrivals[min(over, len(usage.arrivals) - 1)]
+        return throttled("requests", retry_after=_wait(frees, moment, window), settings=settings)
+    if usage.execution >= settings["execution_seconds"]:
+        frees = _frees_execution(usage, settings["execution_seconds"], moment)
+        return throttled("time", retry_after=_wait(frees, moment, window), settings=settings)
+    if usage.running >= settings["concurrency"]:
+        return throttled("concurrency", retry_after=1, settings=settings)
+    return None
 
 
 def _frees_execution(usage: _Usage, budget: float, moment: float) -> float:
     left = usage.execution
-    for when, seconds in usage.requests:
+    for when, seconds in usage.executions:
         left -= seconds
         if left < budget:
             return when
     return moment
 
 
-def _wait(frees: float, moment: float, window: float) -> float:
-    return max(1, int(frees + window - moment + 0.999))
+def _wait(frees: float, moment: float, window: float) -> int:
+    """Whole seconds, as the header has them, and never too few."""
+    return max(1, math.ceil(frees + window - moment))

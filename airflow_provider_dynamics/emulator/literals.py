@@ -18,6 +18,7 @@ from airflow_provider_dynamics.emulator.schema.model import Column, Table
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _LOWEST_YEAR = 1753
+_COUNT = re.compile("[0-9]{1,10}")
 _HELP = (
     "For more information on this error please follow this help link "
     "https://go.microsoft.com/fwlink/?linkid=2195293  ---->  InnerException : Microsoft.OData.ODataException: "
@@ -126,9 +127,10 @@ def _several(table: Table, column: Column, value: Any) -> Any:
     known = {option.value for option in column.options}
     numbers = set()
     for part in filter(None, (piece.strip() for piece in value.split(","))):
-        if not part.lstrip("-").isdigit() or int(part) not in known:
+        number = next((value for value in known if str(value) == part), None)
+        if number is None:
             raise _out_of_range(table, column, part)
-        numbers.add(int(part))
+        numbers.add(number)
     return ",".join(str(number) for number in sorted(numbers)) or None
 
 
@@ -209,6 +211,12 @@ def moment_text(value: object) -> str | None:
 def utc_text(when: datetime) -> str:
     """A moment as stored: ``2024-01-31T08:00:00Z``."""
     return when.astimezone(timezone.utc).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
+
+
+def count_literal(text: str) -> int | None:
+    """How many, of something: a whole number from 0 up to what 32 bits hold, or None."""
+    found = int(text) if _COUNT.fullmatch(text.strip()) else None
+    return found if found is not None and found < 2**31 else None
 
 
 def number_literal(text: str) -> Decimal | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from odata_query import ast
 
-from airflow_provider_dynamics.emulator.filters import parse
+from airflow_provider_dynamics.emulator.filter_text import parse
 from airflow_provider_dynamics.emulator.messages import NotEmulated
 from airflow_provider_dynamics.emulator.options import odata_fault
 

@@ -6,22 +6,25 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/over
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_dynamics.emulator.address import query_syntax, split_outside
+from airflow_provider_dynamics.emulator.literals import count_literal
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
 from airflow_provider_dynamics.emulator.schema import Column, Navigation, Table, navigation_of
 
 MAX_EXPANDS = 15
 _LATER = {
-    "fetchxml": "FetchXML queries (?fetchXml=)",
-    "savedquery": "saved queries (?savedQuery=)",
-    "userquery": "user queries (?userQuery=)",
+    "fetchxml": "FetchXML (?fetchXml=) at this place",
+    "savedquery": "saved queries (?savedQuery=) at this place",
+    "userquery": "user queries (?userQuery=) at this place",
     "sql": "SQL queries (?sql=)",
-    "$apply": "aggregation ($apply)",
+    "$apply": "aggregation ($apply) at this place",
 }
 _KNOWN = {"$select", "$filter", "$orderby", "$top", "$expand", "$count", "$skiptoken", "$deltatoken"}
+_ALIAS = re.compile(r"@\w")
+_QUOTED = re.compile(r"'(?:[^']|'')*'")
 _ITEM = re.compile(r"\s*(?P<name>\w+)(?P<ref>/\$ref)?\s*(?:\((?P<inside>.*)\))?\s*", re.DOTALL)
 
 
@@ -109,15 +112,28 @@ def find_navigation(table: Table, name: str) -> Navigation:
 def parse_expand(table: Table, text: str | None, tables: Mapping[str, Table]) -> tuple[Expand, ...]:
     """The expanded properties; at most 15 in one query, nested ones counted."""
     found = _expands(table, text, tables)
-    if sum(_count(item) for item in found) > MAX_EXPANDS:
+    if len(list(_all(found))) > MAX_EXPANDS:
         raise odata_fault(f"The number of expand options exceeds the maximum allowed: {MAX_EXPANDS}.")
-    if any(item.expand for item in found):
+    nested = any(item.expand for item in found)
+    if nested:
         _check_nested(found)
+    _check_many_to_many(found, nested=nested)
     return found
 
 
-def _count(item: Expand) -> int:
-    return 1 + sum(_count(inner) for inner in item.expand)
+def _check_many_to_many(items: tuple[Expand, ...], *, nested: bool) -> None:
+    """Microsoft's table says what is not supported beside many-to-many, and not what the service then answers."""
+    through = [item.navigation.through is not None for item in _all(items)]
+    if any(through) and (nested or not all(through)):
+        raise NotEmulated(
+            "$expand of a many-to-many relationship nested or beside others, which is unsupported"
+        )
+
+
+def _all(items: tuple[Expand, ...]) -> Iterator[Expand]:
+    for item in items:
+        yield item
+        yield from _all(item.expand)
 
 
 def _check_nested(items: tuple[Expand, ...]) -> None:
@@ -175,6 +191,8 @@ def _inner_options(inside: str | None) -> tuple[tuple[str, str], ...]:
         name, _, value = part.partition("=")
         if name not in {"$select", "$filter", "$orderby", "$top", "$expand"}:
             raise odata_fault(f"The query parameter {name} is not supported inside $expand.")
+        if _ALIAS.search(_QUOTED.sub("", value)):
+            raise NotEmulated(f"a parameter alias inside $expand, in {name}: it is unsupported there")
         found.append((name, value))
     return tuple(found)
 
@@ -183,11 +201,12 @@ def parse_top(text: str | None) -> int | None:
     """``$top`` as a number; raises ``Fault`` when it is none."""
     if text is None:
         return None
-    if not text.strip().isdigit():
+    found = count_literal(text)
+    if found is None:
         raise odata_fault(
-            f"Invalid value '{text}' for $top query option found. The $top query option requires a non-negative integer value."
+            f"Invalid value '{text[:100]}' for $top query option found. The $top query option requires a non-negative integer value."
         )
-    return int(text)
+    return found
 
 
 def parse_order(

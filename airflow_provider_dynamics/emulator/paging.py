@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Any
 from urllib.parse import quote, unquote
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape
 
 import sqlalchemy as sa
 
@@ -21,10 +21,13 @@ from airflow_provider_dynamics.emulator.schema import Column, Table
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, WHOLE_KINDS
 from airflow_provider_dynamics.emulator.store import Condition, key_order, sort_key
 
-_OUTER = re.compile(r'<cookie pagenumber="(\d+)" pagingcookie="([^"]*)" istracking="(True|False)" />')
+_OUTER = re.compile(r'<cookie pagenumber="([0-9]{1,9})" pagingcookie="([^"]*)" istracking="(True|False)" />')
 _INNER = re.compile(r'<cookie page="\d+"((?: \w+="[^"]*")*)>(.*)</cookie>', re.DOTALL)
 _PART = re.compile(r'<([\w.]+) last(null)?="([^"]*)" first(?:null)?="[^"]*" />')
 _EXTRA = re.compile(r' (\w+)="([^"]*)"')
+_WHOLE = re.compile("-?[0-9]{1,18}")
+_REAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?(e[+-]?[0-9]{1,2})?")
+_ESCAPES = {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,14 @@ def primary_order(table: Table, sql: Any) -> Sorted:
     return Sorted(column.name, column, order, shown=sql.c[column.name], convert=sort_key)
 
 
+def points_to(sql: Any, column: Column, target_sql: Any, target: Table) -> Condition:
+    """The join condition of a lookup: ``sql.column`` holds the key of ``target``."""
+    joined = sql.c[column.name] == target_sql.c[target.primary_id]
+    if column.is_polymorphic:
+        joined &= sql.c[column.type_column] == target.name
+    return joined
+
+
 @dataclass(frozen=True)
 class Token:
     """A skip token read back. ``last`` has one value for each ``Sorted``; ``extra`` what a reader put in."""
@@ -67,6 +78,13 @@ class Token:
     last: tuple[Any, ...]
     extra: dict[str, str]
     tracking: bool
+
+    def number(self, name: str) -> int:
+        """A number among ``extra``; raises ``Fault`` when the token has none."""
+        text = self.extra.get(name, "")
+        if _WHOLE.fullmatch(text) is None:
+            raise _malformed()
+        return int(text)
 
 
 def write_token(
@@ -79,25 +97,33 @@ def write_token(
     extra: str = "",
 ) -> str:
     """The percent-encoded token that asks for ``page``; ``first`` and ``last`` are the keys of the page before."""
+    inner = write_cookie(page - 1, order, first, last, extra=extra)
+    outer = f'<cookie pagenumber="{page}" pagingcookie="{quoted(inner)}" istracking="{tracking}" />'
+    return quote(outer, safe="=/")
+
+
+def write_cookie(
+    page: int, order: Sequence[Sorted], first: Sequence[Any], last: Sequence[Any], *, extra: str = ""
+) -> str:
+    """The XML that says where a page began and ended: OData's skip tokens and FetchXML's cookies have it alike."""
     parts = "".join(
         f"<{item.name} {_value(item, 'last', end)} {_value(item, 'first', start)} />"
         for item, start, end in zip(order, first, last, strict=True)
     )
-    inner = f'<cookie page="{page - 1}"{extra}>{parts}</cookie>'
-    encoded = re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quote(inner, safe=""))
-    outer = f'<cookie pagenumber="{page}" pagingcookie="{encoded}" istracking="{tracking}" />'
-    return quote(outer, safe="=/")
+    return f'<cookie page="{page}"{extra}>{parts}</cookie>'
+
+
+def quoted(text: str) -> str:
+    """Percent-encoded in the service's spelling: with small letters."""
+    return re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quote(text, safe=""))
 
 
 def _value(item: Sorted, name: str, value: Any) -> str:
     if value is None:
         return f'{name}null="1"'
     text = f"{{{str(value).upper()}}}" if item.column.edm == "Edm.Guid" else str(value)
-    return f"{name}={quoteattr(text)}" if '"' not in text else f'{name}="{_escape(text)}"'
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    # A parser makes blanks of line ends and tabs that are not escaped.
+    return f'{name}="{escape(text, _ESCAPES)}"'
 
 
 def read_token(text: str, order: Sequence[Sorted]) -> Token:
@@ -109,10 +135,13 @@ def read_token(text: str, order: Sequence[Sorted]) -> Token:
     found = _PART.findall(inner[2])
     if [name for name, _, _ in found] != [item.name for item in order]:
         raise _malformed()
-    last = tuple(
-        None if null else _stored(item, unescape(value))
-        for item, (_, null, value) in zip(order, found, strict=True)
-    )
+    try:
+        last = tuple(
+            None if null else kept_value(item, unescape(value))
+            for item, (_, null, value) in zip(order, found, strict=True)
+        )
+    except ValueError as error:
+        raise _malformed() from error
     return Token(int(outer[1]), last, dict(_EXTRA.findall(inner[1])), outer[3] == "True")
 
 
@@ -120,12 +149,14 @@ def _malformed() -> Fault:
     return Fault(400, "0x80060888", "The skip token is malformed.")
 
 
-def _stored(item: Sorted, text: str) -> Any:
+def kept_value(item: Sorted, text: str) -> Any:
+    """A sort key as it was written; raises ValueError when it was not."""
     kind = item.column.kind
-    if kind in WHOLE_KINDS or kind in EXACT_KINDS or kind == "Boolean":
-        return int(text)
-    if kind == "Double":
-        return float(text)
+    is_whole = kind in WHOLE_KINDS or kind in EXACT_KINDS or kind == "Boolean"
+    if is_whole or kind == "Double":
+        if (_WHOLE if is_whole else _REAL).fullmatch(text) is None:
+            raise ValueError(f"{text[:100]!r} is no key of {item.name}")
+        return int(text) if is_whole else float(text)
     return text.strip("{}").lower() if item.column.edm == "Edm.Guid" else text
 
 

@@ -7,6 +7,7 @@ https://learn.microsoft.com/power-platform/admin/security-roles-privileges
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,21 +18,30 @@ import sqlalchemy as sa
 from airflow_provider_dynamics.emulator.call import Call, Caller, reply
 from airflow_provider_dynamics.emulator.messages import Fault, Response
 from airflow_provider_dynamics.emulator.options import Expand, parse_expand
-from airflow_provider_dynamics.emulator.schema import TABLES, Table
+from airflow_provider_dynamics.emulator.schema import TABLES, Table, navigation_of
 from airflow_provider_dynamics.emulator.schema.model import stable_id
 from airflow_provider_dynamics.emulator.schema.security import USER_ROLES
 from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 
+_QUOTED = re.compile(r"'(?:[^']|'')*'")
+_PATH = re.compile(r"(?<![\w/.])(\w+(?:/\w+)*)/")  # without what stands at its end
 _NO_GUID = "00000000-0000-0000-0000-000000000000"
 _SHARED = ("Create", "Read", "Write", "Delete", "Append", "AppendTo")
 _OWNED = (*_SHARED, "Assign", "Share")
 # https://learn.microsoft.com/previous-versions/dynamicscrm-2016/developers-guide/hh547441(v=crm.8)
-_NAMES: Mapping[str, str] = {"systemuser": "User", "email": "Activity", "task": "Activity"}
+_NAMES: Mapping[str, str] = {
+    "systemuser": "User",
+    "email": "Activity",
+    "task": "Activity",
+    "savedquery": "Query",
+}
 _VERBS: Mapping[str, Sequence[str]] = {
     "organization": ("Read", "Write"),
     "role": (*_SHARED, "Assign"),
+    "savedquery": ("Create", "Read", "Write", "Delete"),
     "systemuser": ("Create", "Read", "Write", "Append", "AppendTo"),
+    "userquery": ("Create", "Read", "Write", "Delete", "Assign", "Share"),
     "sdkmessage": (),
     "sdkmessagefilter": (),
 }
@@ -43,6 +53,9 @@ _KNOWN_IDS: Mapping[str, str] = {
     "prvWriteAccount": "7863e80f-0ab2-4d67-a641-37d9f342c7e3",
     "prvDeleteAccount": "ca6c7690-c935-46b3-bfd2-abb306c2acc0",
     "prvShareAccount": "39b15dfd-09ba-4f30-a390-cac64b635850",
+    "prvReadQuery": "902d70d3-2ff8-4d93-92f9-8efdcf889af8",
+    "prvWriteQuery": "ece4c21d-060a-4e86-982b-f97410ca5f71",
+    "prvReadUserQuery": "f3b782a2-e6d5-4b86-9b7d-33f627fe5c5d",
     "prvReadRole": "222a920a-2778-4564-85cb-e78dde8e4276",
     "prvWriteRole": "bd123e14-17ba-40f6-8d8b-18f4bffa7e50",
 }
@@ -90,6 +103,8 @@ def _sales() -> Iterator[tuple[str, str]]:
         for verb, name in _of(table):
             if table.name in _SALES:
                 yield name, _SALES_DEPTHS[verb]
+            elif table.name == "userquery":
+                yield name, "Basic"
             elif verb == "Read" and not table.custom:
                 yield name, "Local" if table.name == "role" else "Global"
 
@@ -170,11 +185,22 @@ class Privileges:
                 if name and not self._has(user_id, name):
                     raise self._missing(call.caller, user_id, name, table)
 
-    def need_expanded(self, call: Call, table: Table) -> None:
-        """Refuse the request when it expands rows its user may not read."""
+    def need_related(self, call: Call, table: Table) -> None:
+        """Refuse the request when it expands, filters or sorts by rows its user may not read."""
         if "$expand" in call.options:
             for item in parse_expand(table, call.options["$expand"], TABLES):
                 self._need_inner(call, item)
+        text = " ".join(call.options.get(name, "") for name in ("$filter", "$orderby", "$apply"))
+        for path in _PATH.findall(_QUOTED.sub("", text)):
+            self._need_followed(call, table, path.split("/"))
+
+    def _need_followed(self, call: Call, table: Table, names: Sequence[str]) -> None:
+        for name in names:
+            navigation = navigation_of(table, name)
+            if navigation is None or navigation.table is None:
+                return
+            table = TABLES[navigation.table]
+            self.need(call, table, "Read")
 
     def _need_inner(self, call: Call, item: Expand) -> None:
         if item.navigation.table:

@@ -16,17 +16,18 @@ import sqlalchemy as sa
 
 from airflow_provider_dynamics.emulator.call import JSON_TYPE, MAX_PAGE, Call, no_content, plain, reply
 from airflow_provider_dynamics.emulator.expand import Expander, Style
-from airflow_provider_dynamics.emulator.filters import Asked, compile_filter, points_to
+from airflow_provider_dynamics.emulator.filters import Asked, compile_filter
+from airflow_provider_dynamics.emulator.hints import planned
 from airflow_provider_dynamics.emulator.messages import Fault, Response
 from airflow_provider_dynamics.emulator.options import (
     Expand,
     check_options,
     parse_expand,
-    parse_order,
     parse_select,
     parse_top,
 )
-from airflow_provider_dynamics.emulator.paging import Sorted, after, primary_order, read_token, write_token
+from airflow_provider_dynamics.emulator.orders import order_of
+from airflow_provider_dynamics.emulator.paging import Sorted, after, read_token, write_token
 from airflow_provider_dynamics.emulator.projection import Projection
 from airflow_provider_dynamics.emulator.render import etag
 from airflow_provider_dynamics.emulator.schema import TABLES, Navigation, Table, navigation_of
@@ -74,33 +75,6 @@ def related(table: Table, row_id: str, navigation: Navigation) -> Source:
     return Source(other, condition)
 
 
-def order_of(call: Call, table: Table) -> list[Sorted]:
-    """What the rows are ordered by: ``$orderby``, then always the primary key."""
-    found = []
-    for order in parse_order(table, call.options.get("$orderby"), TABLES, call.aliases):
-        name = ".".join([*(step.name for step in order.via), order.column.name])
-        found.append(
-            Sorted(name, order.column, _value(table, order.via, order.column.name), order.descending)
-        )
-    if not found:
-        return [primary_order(table, SQL[table.name])]
-    key = table.by_name[table.primary_id]
-    if all(item.name != key.name for item in found):
-        found.append(Sorted(key.name, key, SQL[table.name].c[key.name]))
-    return found
-
-
-def _value(table: Table, via: Sequence[Navigation], name: str, sql: Any = None) -> Any:
-    sql = SQL[table.name] if sql is None else sql
-    if not via:
-        return sql.c[name]
-    target = TABLES[via[0].table or ""]
-    joined = SQL[target.name].alias(f"o{len(via)}")
-    inner = _value(target, via[1:], name, joined)
-    found = sa.select(inner).where(points_to(sql, via[0].column, joined, target)).scalar_subquery()
-    return found.collate("NOCASE") if target.by_name[name].edm == "Edm.String" else found
-
-
 def context_of(call: Call, path: str, expands: Sequence[Expand]) -> str:
     """The fragment of ``@odata.context``: the set and, in brackets, what was selected and expanded."""
     selected = [part.strip() for part in call.options.get("$select", "").split(",") if part.strip()]
@@ -126,12 +100,13 @@ class Reader:
         table = source.table
         select = parse_select(table, call.options.get("$select"))
         expands = parse_expand(table, call.options.get("$expand"), TABLES)
-        order = order_of(call, table)
+        order: Sequence[Sorted] = order_of(call, table)
         text = call.options.get("$skiptoken")
         token = read_token(text, order) if text is not None else None
         size, links = self._page_size(call)
         base = self._conditions(call, source)
-        conditions = [*base, after(order, token.last)] if token else base
+        order, found = planned(self._store, table, order, base)
+        conditions = [*found, after(order, token.last)] if token else found
         cut = Cut(table, order, conditions, size + 1)
         if select is None and not expands and not call.prefer.annotations:
             rows, keys = finished_rows(self._store, cut)

@@ -6,23 +6,25 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 
 from airflow_provider_dynamics.emulator.call import Caller
-from airflow_provider_dynamics.emulator.literals import day_text, moment_text, utc_text
+from airflow_provider_dynamics.emulator.comparisons import among, stored_text
+from airflow_provider_dynamics.emulator.literals import day_text, utc_text
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
 from airflow_provider_dynamics.emulator.schema import Column
-from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS
+from airflow_provider_dynamics.emulator.spans import SPANS, arity, month, same_day
 from airflow_provider_dynamics.emulator.store import Condition
 
 _DAY = timedelta(days=1)
-_INT64 = 2**63
+_CHOICE = re.compile("-?[0-9]{1,10}")
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,19 @@ class Function:
 
 def query_function(call: Function) -> Condition:
     """The condition the function stands for; raises ``NotEmulated`` for functions left out."""
-    made = _relative_days if call.name in _DAYS else _CONDITIONS.get(call.name)
+    made = _relative_days if call.name in _DAYS or call.name in SPANS else _CONDITIONS.get(call.name)
     if made is None:
         raise NotEmulated(f"the query function {call.name}")
     try:
         return made(call)
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise _bad(call, "was given a number that leads beyond the calendar") from None
 
 
 def _relative_days(call: Function) -> Condition:
     _needs_date(call)
-    first, last = _DAYS[call.name](_midnight(call.now), call)
+    today = _midnight(call.now)
+    first, last = _DAYS[call.name](today, call) if call.name in _DAYS else _span(today, call)
     return _between_days(call, first, last)
 
 
@@ -74,9 +77,13 @@ def _number(call: Function) -> int:
         raise _bad(call, "needs a whole number as PropertyValue") from None
 
 
-def _month(when: datetime, months: int) -> datetime:
-    index = when.year * 12 + when.month - 1 + months
-    return when.replace(year=index // 12, month=index % 12 + 1, day=1)
+def _span(today: datetime, call: Function) -> tuple[datetime | None, datetime | None]:
+    if len(call.values) != arity(call.name):
+        raise _bad(call, f"needs {arity(call.name)} whole numbers, not {len(call.values)}")
+    try:
+        return SPANS[call.name](today, [int(value) for value in call.values])
+    except (TypeError, ValueError) as error:
+        raise _bad(call, f"was given {call.values}: {error}") from None
 
 
 def _given_day(call: Function) -> datetime:
@@ -97,13 +104,10 @@ _DAYS: Mapping[str, _Days] = {
     "LastXDays": lambda day, call: (day - _number(call) * _DAY, day + _DAY),
     "NextXDays": lambda day, call: (day, day + (_number(call) + 1) * _DAY),
     "OlderThanXDays": lambda day, call: (None, day - _number(call) * _DAY),
-    "ThisMonth": lambda day, _: (_month(day, 0), _month(day, 1)),
-    "LastMonth": lambda day, _: (_month(day, -1), _month(day, 0)),
-    "NextMonth": lambda day, _: (_month(day, 1), _month(day, 2)),
-    "LastXMonths": lambda day, call: (
-        _month(day, -_number(call)).replace(day=day.day if day.day < 29 else 28),
-        day + _DAY,
-    ),
+    "ThisMonth": lambda day, _: (month(day, 0), month(day, 1)),
+    "LastMonth": lambda day, _: (month(day, -1), month(day, 0)),
+    "NextMonth": lambda day, _: (month(day, 1), month(day, 2)),
+    "LastXMonths": lambda day, call: (same_day(day, -_number(call)), day + _DAY),
     "ThisYear": lambda day, _: (day.replace(month=1, day=1), day.replace(year=day.year + 1, month=1, day=1)),
     "LastYear": lambda day, _: (day.replace(year=day.year - 1, month=1, day=1), day.replace(month=1, day=1)),
     "On": lambda _, call: (_given_day(call), _given_day(call) + _DAY),
@@ -136,27 +140,28 @@ def _hours(call: Function) -> Condition:
 
 
 def _stored(call: Function, value: Any) -> Any:
-    column, text = call.column, str(value)
-    if column.kind == "DateTime":
-        return day_text(text[:10]) if column.is_date_only else moment_text(text)
-    if column.kind == "Boolean":
-        return int(text.lower() in {"true", "1"})
-    if column.edm in {"Edm.Int32", "Edm.Int64", "Edm.Double", "Edm.Decimal"}:
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            raise _bad(call, f"was given '{text}', which is no number") from None
-        number = number.scaleb(column.scale) if column.kind in EXACT_KINDS else number
-        whole = number.is_finite() and number == number.to_integral_value() and abs(number) < _INT64
-        return int(number) if whole else float(number)
-    return text.lower() if column.edm == "Edm.Guid" else text
+    found = None
+    if isinstance(value, (str, int, float, Decimal)):
+        found = stored_text(call.column, str(value))
+    if found is None:
+        raise _bad(call, f"was given '{value}', which is no value of the column '{call.column.name}'")
+    return found
+
+
+def _in_fiscal_period(call: Function) -> Condition:
+    _needs_date(call)
+    period = _number(call)
+    if not 1 <= period <= 4:
+        raise _bad(call, "knows the quarters 1 to 4")
+    first = 3 * period - 2
+    return sa.func.substr(call.value, 6, 2).between(f"{first:02d}", f"{first + 2:02d}")
 
 
 def _in(call: Function) -> Condition:
     values = [_stored(call, value) for value in call.values]
-    if call.name == "In":
-        return call.value.in_(values)
-    return sa.or_(call.value.not_in(values), call.value.is_(None))
+    if not values:
+        raise NotEmulated(f"the query function {call.name} without values")
+    return among(call.column, call.value, values, negated=call.name == "NotIn")
 
 
 def _range(call: Function) -> Condition:
@@ -171,7 +176,7 @@ def _contains(call: Function) -> Condition:
     if call.column.kind != "MultiSelectPicklist":
         raise _bad(call, f"cannot be applied to the column '{call.column.name}'")
     listed = "," + call.value + ","
-    if not call.values or not all(str(value).lstrip("-").isdigit() for value in call.values):
+    if not call.values or not all(_CHOICE.fullmatch(str(value)) for value in call.values):
         raise _bad(call, "needs the numbers of choices as PropertyValues")
     any_of = sa.or_(*(listed.like(f"%,{value},%") for value in call.values))
     return any_of if call.name == "ContainValues" else sa.func.coalesce(any_of, sa.false()) == sa.false()
@@ -189,6 +194,7 @@ def _equal_business(call: Function) -> Condition:
 
 _CONDITIONS: Mapping[str, Callable[[Function], Condition]] = {
     **dict.fromkeys(("LastXHours", "NextXHours", "OlderThanXHours", "OlderThanXMinutes"), _hours),
+    "InFiscalPeriod": _in_fiscal_period,
     **dict.fromkeys(("In", "NotIn"), _in),
     **dict.fromkeys(("Between", "NotBetween"), _range),
     **dict.fromkeys(("ContainValues", "DoesNotContainValues"), _contains),

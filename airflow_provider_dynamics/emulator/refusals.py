@@ -9,6 +9,7 @@ import base64
 import http
 import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -18,8 +19,10 @@ from airflow_provider_dynamics.emulator.entra.tokens import CHALLENGE
 from airflow_provider_dynamics.emulator.faults import Switch
 from airflow_provider_dynamics.emulator.limits import Refusal
 from airflow_provider_dynamics.emulator.limits import throttled as worded
-from airflow_provider_dynamics.emulator.messages import Response
+from airflow_provider_dynamics.emulator.messages import Request, Response
+from airflow_provider_dynamics.emulator.query_throttling import answer_of
 
+_NEXT_LINK = re.compile(rb'"@odata\.nextLink":"(?:[^"\\]|\\.)*"\}$')
 NOT_A_MEMBER = "The user is not a member of the organization."
 
 
@@ -79,8 +82,19 @@ def gateway(status: int, retry_after: Any) -> Response:
     return Response(status, tuple(headers), page.encode())
 
 
-def switched(hit: Mapping[str, Switch]) -> Response | None:
+def repeated(request: Request, response: Response) -> Response:
+    """Return a page whose next link, where it has one, is the link it came from."""
+    link = json.dumps(f"{request.origin}{request.path}?{request.query}").encode()
+    body = _NEXT_LINK.sub(lambda _: b'"@odata.nextLink":' + link + b"}", response.body)
+    return Response(response.status, response.headers, body)
+
+
+def switched(hit: Mapping[str, Switch], request: Request) -> Response | None:
     """Return the answer of the switch that stands in for the work, if one does."""
+    if "query_throttling" in hit:
+        settings = hit["query_throttling"].settings
+        refused = answer_of(settings, request)
+        return error(settings["status"], *refused) if refused else None
     if "throttle" in hit:
         settings = hit["throttle"].settings
         refusal = worded(settings["limit"], retry_after=settings["retry_after"])

@@ -19,13 +19,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateTable
 
+from airflow_provider_dynamics.emulator.like import fold, tsql_like
+from airflow_provider_dynamics.emulator.messages import NotEmulated
 from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Intersect, Table
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, GUID_KINDS, TEXT_KINDS
 
 Condition: TypeAlias = Any  # SQLAlchemy expressions over columns known at run time only
 JSON_COLUMN = "_json"
 FIRST_VERSION = 1_000_000
+PAGE = 4096  # bytes, SQLite's own
+MOST_KEPT = 256 * 2**20  # bytes of rows that are kept twice for quick resets
 _DIALECT = sqlite.dialect(paramstyle="qmark")
+_TOO_MUCH = re.compile("too many|too large|stack overflow")  # https://sqlite.org/limits.html
 _METADATA = sa.MetaData()
 
 
@@ -46,6 +51,8 @@ def _sql_table(table: Table) -> sa.Table:
         columns.append(sa.Column(column.name, _storage_type(column.kind), primary_key=primary))
         if column.is_polymorphic:
             columns.append(sa.Column(column.type_column, sa.Text()))
+    if not table.has("versionnumber"):  # etags are made of it also where the API does not show it
+        columns.append(sa.Column("versionnumber", sa.BigInteger()))
     return sa.Table(table.name, _METADATA, *columns, sa.Column(JSON_COLUMN, sa.LargeBinary()))
 
 
@@ -98,20 +105,28 @@ def _indexes(table: Table) -> Iterator[str]:
     order = key_order(table.name, table.primary_id).replace(f'"{table.name}".', "")
     yield f'CREATE INDEX "{table.name}.order" ON "{table.name}" ({order})'
     yield f'CREATE INDEX "{table.name}.version" ON "{table.name}" (versionnumber)'
+    for name in (
+        "createdon",
+        "modifiedon",
+    ):  # with the order, so that a window of a big table is read from here
+        if table.has(name):
+            yield f'CREATE INDEX "{table.name}.{name}" ON "{table.name}" ("{name}", {order})'
 
 
 class Store:
     """The database. One connection, one lock: whoever reads or writes holds it; transactions nest."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_kept: int = MOST_KEPT) -> None:
         self._lock = threading.RLock()
+        self._most_kept = most_kept
         self._depth = 0
         self._version = FIRST_VERSION
+        self._kept_version: int | None = None
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        weakref.finalize(
-            self, self._connection.close
-        )  # lives as long as the store; Python 3.13 minds one left open
-        self._connection.create_function("fold", 1, _fold, deterministic=True)
+        self._kept = sqlite3.connect(":memory:", check_same_thread=False)
+        for one in (self._connection, self._kept):
+            weakref.finalize(self, one.close)  # Python 3.13 minds one that is left open
+        self._connection.create_function("fold", 1, fold, deterministic=True)
         self._connection.create_function("tsql_like", 2, tsql_like, deterministic=True)
         self._create()
 
@@ -130,6 +145,24 @@ class Store:
             for table in (*SQL.values(), *PAIRS.values(), DELETED):
                 self._connection.execute(f'DELETE FROM "{table.name}"')  # noqa: S608 - our own table names
             self._version = FIRST_VERSION
+
+    def keep(self) -> None:
+        """Remember every row as it is now, unless they are so many that filling anew is better than two copies."""
+        with self._lock:
+            size = self._connection.execute("PRAGMA page_count").fetchone()[0] * PAGE
+            self._kept_version = None
+            if size <= self._most_kept:
+                self._connection.backup(self._kept)
+                self._kept_version = self._version
+
+    def restore(self) -> bool:
+        """Bring back what was kept, in no time; False when nothing is."""
+        with self._lock:
+            if self._kept_version is None:
+                return False
+            self._kept.backup(self._connection)
+            self._version = self._kept_version
+            return True
 
     @property
     def lock(self) -> threading.RLock:
@@ -164,10 +197,15 @@ class Store:
             self._connection.execute("COMMIT" if self._depth == 0 else f"RELEASE {name}")
 
     def fetch(self, statement: sa.ClauseElement) -> list[tuple[Any, ...]]:
-        """Run a statement and return all its rows as plain tuples."""
+        """Run a statement and return all its rows as plain tuples; ``NotEmulated`` when it is beyond SQLite's limits."""
         text, parameters = _compile(statement)
-        with self._lock:
-            return self._connection.execute(text, parameters).fetchall()
+        try:
+            with self._lock:
+                return self._connection.execute(text, parameters).fetchall()
+        except sqlite3.OperationalError as error:
+            if _TOO_MUCH.search(str(error)):
+                raise NotEmulated(f"a query of this size ({error})") from error
+            raise
 
     def one(self, statement: sa.ClauseElement) -> tuple[Any, ...] | None:
         """The first row, or None."""
@@ -227,37 +265,3 @@ def _compile(statement: sa.ClauseElement) -> tuple[str, list[Any]]:
     compiled: Any = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     values = compiled.construct_params(escape_names=False)
     return str(compiled), [values[name] for name in compiled.positiontup or ()]
-
-
-def _fold(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
-
-
-def tsql_like(value: object, pattern: str) -> bool | None:
-    """Transact-SQL's LIKE, which knows ``%``, ``_``, ``[abc]`` and ``[^abc]``, ignoring case.
-
-    https://learn.microsoft.com/power-apps/developer/data-platform/wildcard-characters
-    """
-    if value is None:
-        return None
-    return _like_regex(pattern).fullmatch(str(value)) is not None
-
-
-def _like_regex(pattern: str) -> re.Pattern[str]:
-    parts = []
-    for piece in re.findall(r"\[\^?[^\]]+\]|.", pattern, re.DOTALL):
-        if piece in "%_":
-            parts.append(".*" if piece == "%" else ".")
-        elif len(piece) > 1:
-            inner = piece[1:-1]
-            negated = inner.startswith("^")
-            body = re.escape(inner.removeprefix("^")).replace(r"\-", "-")
-            parts.append(f"[{'^' if negated else ''}{body}]")
-        else:
-            parts.append(re.escape(piece))
-    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
-
-
-def fold_condition(value: Any) -> Any:
-    """An SQL value without regard to case beyond ASCII, where SQLite's own NOCASE ends."""
-    return sa.func.fold(value)

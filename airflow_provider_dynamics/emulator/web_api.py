@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_dynamics.emulator.address import Segment, split_path
+from airflow_provider_dynamics.emulator.aggregates import QueryLimits
 from airflow_provider_dynamics.emulator.bulk import NAMES as BULK_NAMES
 from airflow_provider_dynamics.emulator.bulk import Bulk
 from airflow_provider_dynamics.emulator.call import Call, Prefer, make_call, no_content, parse_prefer, reply
@@ -24,11 +25,12 @@ from airflow_provider_dynamics.emulator.functions import Functions
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Request, Response
 from airflow_provider_dynamics.emulator.metadata import ROOTS, metadata, service_document
 from airflow_provider_dynamics.emulator.privileges import Privileges
+from airflow_provider_dynamics.emulator.queries import Queries
 from airflow_provider_dynamics.emulator.query import Reader, no_segment, related, whole_table
 from airflow_provider_dynamics.emulator.rows import Place, Rows, method_not_allowed
 from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Table
 from airflow_provider_dynamics.emulator.seed import fill
-from airflow_provider_dynamics.emulator.store import Store
+from airflow_provider_dynamics.emulator.store import MOST_KEPT, Store
 from airflow_provider_dynamics.emulator.switches import DataFaults, Poison
 from airflow_provider_dynamics.emulator.writer import Writer
 
@@ -75,7 +77,8 @@ class WebApi:
     """Everything under /api/data/v9.{0,1,2}/ except $batch. Safe to call from several threads at once.
 
     ``seed`` is "sample", or "empty" (or None) for the platform's own rows only; ``rows`` grows tables to a
-    total number of rows. ``now`` is the clock of the service.
+    total number of rows, ``created`` "evenly" over three years or "skewed". ``now`` is the clock of the service.
+    Up to ``most_kept`` bytes of rows are kept a second time, so that a reset takes no time.
     """
 
     def __init__(
@@ -83,11 +86,14 @@ class WebApi:
         seed: str | None = "sample",
         rows: Mapping[str, int] | None = None,
         *,
+        created: str = "evenly",
+        most_kept: int = MOST_KEPT,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.faults = DataFaults()
         self._now = now
-        self._store = Store()
+        self._store = Store(most_kept)
+        self.query_limits = QueryLimits()
         self._reader = Reader(self._store, self.faults)
         self._writer = Writer(self._store, self.faults)
         self._rows = Rows(self._store, self._writer, self._reader)
@@ -96,8 +102,8 @@ class WebApi:
         self._functions = Functions(self._store)
         self._callers = Callers(self._store)
         self._privileges = Privileges(self._store, self.faults)
-        self._seeded: tuple[str | None, Mapping[str, int]] = (seed, dict(rows or {}))
-        self._fill()
+        self._queries = Queries(self._store, self._reader, self._privileges, self.faults, self.query_limits)
+        self._fill(seed, dict(rows or {}), created)
 
     # -- requests -----------------------------------------------------------------------------------
 
@@ -107,6 +113,8 @@ class WebApi:
             return self._answer(request)
         except Fault as fault:
             return _refusal(fault, parse_prefer(request.headers.get("prefer", "")))
+        except RecursionError:
+            return _refusal(NotEmulated("a query nested this deeply"), Prefer())
         except Exception:  # noqa: BLE001 - the service never breaks off either: it says 0x80040216
             _log.exception("The emulator failed on %s %s", request.method, request.path)
             return _refusal(Fault(500, "0x80040216", "An unexpected error occurred."), Prefer())
@@ -158,12 +166,12 @@ class WebApi:
         if call.method != "GET":
             raise method_not_allowed(call.method)
         self._privileges.need(call, table, "Read")
-        self._privileges.need_expanded(call, table)
+        self._privileges.need_related(call, table)
         if not rest:
             return (
                 self._changes.read(call, table)
                 if is_tracking(call)
-                else self._reader.collection(call, whole_table(table))
+                else self._queries.collection(call, whole_table(table))
             )
         if rest[0].name == "$count" and len(rest) == 1:
             if "$deltatoken" in call.options:
@@ -210,7 +218,7 @@ class WebApi:
         if call.method in verbs:
             self._privileges.need(call, place.table, verbs[call.method])
         if call.method == "GET":
-            self._privileges.need_expanded(call, place.table)
+            self._privileges.need_related(call, place.table)
             return self._reader.row(call, place.table, place.existing())
         if call.method == "PATCH":
             return self._rows.patch(call, place)
@@ -230,9 +238,9 @@ class WebApi:
         if navigation.is_collection:
             source = related(place.table, row_id, navigation)
             self._privileges.need(call, source.table, "Read")
-            self._privileges.need_expanded(call, source.table)
+            self._privileges.need_related(call, source.table)
             answers = {
-                "": self._reader.collection,
+                "": self._queries.collection,
                 "$count": self._reader.count,
                 "$ref": self._reader.references,
             }
@@ -264,22 +272,35 @@ class WebApi:
 
     def reset(self) -> None:
         """Back to the rows given at construction or by the last ``seed``; the switches are left alone."""
-        self._fill()
+        if self._store.restore():
+            self._forget()
+        else:
+            self._fill(*self._seeded)
 
-    def seed(self, name: str | None, rows: Mapping[str, int] | None = None) -> None:
+    def seed(
+        self, name: str | None, rows: Mapping[str, int] | None = None, *, created: str = "evenly"
+    ) -> None:
         """Throw everything away and fill the tables anew; raises ValueError on an unknown seed or table."""
-        self._seeded = (name, dict(rows or {}))
-        self._fill()
+        self._fill(name, dict(rows or {}), created)
 
-    def _fill(self) -> None:
-        name, rows = self._seeded
+    def _fill(self, name: str | None, rows: Mapping[str, int], created: str) -> None:
         with self._store.transaction():
             self._store.clear()
-            fill(self._store, name, rows)
+            fill(self._store, name, rows, created)
+        self._seeded = name, rows, created
+        self._store.keep()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing that was learnt of the rows before holds."""
         self._writer.forget()
         self._changes.forget()
         self._callers.forget()
         self._privileges.forget()
+
+    def keep_counts(self, *, kept: bool) -> None:
+        """Let RetrieveTotalRecordCount tell of this moment until it is no longer kept, as its snapshots do for a day."""
+        self._functions.keep_counts(kept=kept)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Every row of a table (by logical name), as the Web API shows it, without annotations.
@@ -288,6 +309,9 @@ class WebApi:
         """
         return self._reader.dump(TABLES[table])
 
-    def expire_delta_tokens(self) -> None:
-        """Every delta token handed out so far is answered 0x80044352 from now on."""
-        self._changes.expire()
+    def expire_delta_tokens(self, table: str | None = None) -> None:
+        """Every delta token handed out so far, or those of one table, is answered 0x80044352 from now on.
+
+        Raises KeyError when there is no such table.
+        """
+        self._changes.expire(TABLES[table] if table else None)

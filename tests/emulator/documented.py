@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import unquote
+
+from airflow_provider_dynamics.emulator.seed.identities import US_DOLLAR
 
 FOLDER = Path(__file__).parents[1] / "cases"
 CASES = {
@@ -61,6 +64,37 @@ SUSANNA_AT_LITWARE = [
         "Susanna Stubberod (sample)",
         **{"parentcustomerid_account@odata.bind": f"/accounts({LITWARE})"},
     ),
+]
+
+
+def sales_contact(row_id, full_name, job_title, **columns):
+    dollars = {"transactioncurrencyid@odata.bind": f"/transactioncurrencies({US_DOLLAR})"}
+    return contact(row_id, f"{full_name} (sample)", jobtitle=job_title, **dollars, **columns)
+
+
+# The contacts of Microsoft's page about paging, of which the two samples show three each.
+PAGED_CONTACTS = [
+    sales_contact(
+        "49b0be2e-d01c-ed11-b83e-000d3a572421", "Yvonne McKay", "Coffee Master", annualincome=45000
+    ),
+    sales_contact("86bf4d48-34cb-ed11-b596-0022481d68cd", "Thomas Andersen", "Purchasing Manager"),
+    sales_contact(SUSANNA, "Susanna Stubberod", "Purchasing Manager"),
+    sales_contact("84bf4d48-34cb-ed11-b596-0022481d68cd", "Susan Burk", "Owner"),
+    sales_contact("76bf4d48-34cb-ed11-b596-0022481d68cd", "Sidney Higa", "Owner"),
+    sales_contact("78bf4d48-34cb-ed11-b596-0022481d68cd", "Scott Konersmann", "Purchasing Manager"),
+    sales_contact("7abf4d48-34cb-ed11-b596-0022481d68cd", "Robert Lyon", "Owner"),
+]
+EXAMPLE_ACCOUNT = "8f390c24-9c72-e511-80d4-00155d2a68d1"
+
+
+def numbered_account(number, **columns):
+    return account(f"{FIRST[:-2]}{number:02}", f"Account {number}", **columns)
+
+
+# Eight active accounts of 53,750 and an inactive one of 10,000, as the page about aggregates counts them.
+AGGREGATED_ACCOUNTS = [
+    *(numbered_account(n, revenue=53750) for n in range(8)),
+    numbered_account(8, revenue=10000, statuscode=2, statecode=1),
 ]
 
 # Rows that are there before the request, in the order they are written.
@@ -141,11 +175,6 @@ ROWS = {
     ],
     "query-expand-nested-collections-inner-paging": [
         *SUSANNA_AT_LITWARE,
-        contact(
-            "71000000-34cb-ed11-b596-ffffffffffff",
-            "Second Contact",
-            **{"parentcustomerid_account@odata.bind": f"/accounts({LITWARE})"},
-        ),
         account(ADVENTURE),
         task("be9f6557-e2cc-ed11-b597-000d3a993550", "Task 1 for Litware", **about_account(LITWARE)),
         task("c0000000-e2cc-ed11-b597-ffffffffffff", "Task 2 for Litware", **about_account(LITWARE)),
@@ -198,6 +227,65 @@ ROWS = {
             },
         ),
     ],
+    "fetchxml-page-1": PAGED_CONTACTS,
+    "fetchxml-page-2-with-cookie": PAGED_CONTACTS,
+    "fetchxml-null-properties-omitted": [
+        account("89390c24-9c72-e511-80d4-00155d2a68d1", "Fourth Coffee (sample)", accountnumber="1234"),
+        account("8b390c24-9c72-e511-80d4-00155d2a68d1", "Litware, Inc. (sample)"),
+        account("8d390c24-9c72-e511-80d4-00155d2a68d1", "Adventure Works (sample)"),
+        account(EXAMPLE_ACCOUNT, "Fabrikam, Inc. (sample)"),
+    ],
+    "choices-fetchxml-not-contain-values": [
+        contact(FIRST, "Somebody Else", sample_outdooractivities="1,2"),
+    ],
+    "user-query-request": [
+        (
+            "userqueries",
+            {
+                "userqueryid": "121c6fd8-1975-e511-80d4-00155d2a68d1",
+                "name": "My accounts",
+                "returnedtypecode": "account",
+                "querytype": 0,
+                "fetchxml": "<fetch><entity name='account'><attribute name='name'/></entity></fetch>",
+            },
+        ),
+    ],
+    "saved-query-on-related-collection-request": [
+        account(EXAMPLE_ACCOUNT),
+        (
+            "opportunities",
+            {
+                "name": "Deal",
+                "customerid_account@odata.bind": f"/accounts({EXAMPLE_ACCOUNT})",
+                "parentaccountid@odata.bind": f"/accounts({EXAMPLE_ACCOUNT})",
+            },
+        ),
+    ],
+    "apply-groupby-count": AGGREGATED_ACCOUNTS,
+    "apply-aggregate-sum": AGGREGATED_ACCOUNTS,
+    "apply-groupby-average": AGGREGATED_ACCOUNTS,
+    "apply-filter-groupby": [
+        *(
+            row
+            for number, name in enumerate(("Rene Valdes", "Robert Lyon", "Scott Konersmann"), 1)
+            for row in (
+                contact(f"{FIRST[:-1]}{number}", f"{name} (sample)"),
+                numbered_account(
+                    number,
+                    address1_stateorprovince="WA",
+                    **{"primarycontactid@odata.bind": f"/contacts({FIRST[:-1]}{number})"},
+                ),
+            )
+        ),
+        numbered_account(9, address1_stateorprovince="CA"),
+    ],
+    "apply-groupby-three-columns-nulls-omitted": [
+        numbered_account(1),
+        numbered_account(2, accountcategorycode=1),
+        numbered_account(3, accountcategorycode=2),
+        numbered_account(4),
+        numbered_account(5, statuscode=2, statecode=1),
+    ],
 }
 # The samples' own custom tables are played by the emulator's.
 SAMPLE_TABLE = {
@@ -224,6 +312,7 @@ RENAMED = {
 FROM_RESPONSE = {
     "delta-initial": "accounts",
     "paging-first-page": "contacts",
+    "choices-fetchxml-not-contain-values": "contacts",
     "query-count-with-totalrecordcount-annotations": "accounts",
 }
 # Users who write the rows; where none is named, the emulator's application user does.
@@ -239,6 +328,9 @@ WRITERS = {
 }
 # Requests for cases that have none, and corrections of printed mistakes (the case's note says which).
 REQUESTS: dict[str, dict[str, object]] = {
+    "choices-fetchxml-not-contain-values": {
+        "path": unquote(CASES["choices-fetchxml-not-contain-values"]["request"]["path"])
+    },
     "error-expand-ref-on-collection": {
         "path": "/api/data/v9.2/accounts?$select=name&$expand=Account_Tasks/$ref"
     },
@@ -281,9 +373,18 @@ STATUS = {
 }
 # Slips of the page in what is asserted otherwise: as printed, as it must be.
 PRINTED_WRONG = {
+    "fetchxml-page-2-with-cookie": (r"<cookie pagenumber=\"2\"", r"<cookie pagenumber=\"3\""),
     "query-expand-ref": ("$select=name%0A", "$select=name"),
     "query-expand-nested-collections-inner-paging": ("subject,description", "subject"),
     "impersonation-createdonbehalfby": ("00000000-0000-0000-000000000003", FIRST),
+}
+# Members an answer has though the page does not show them: the request asks for each of them.
+LEFT_OUT = {
+    "fetchxml-page-1": {"@odata.count"},
+    "apply-groupby-three-columns-nulls-omitted": {
+        f"{column}@OData.Community.Display.V1.FormattedValue"
+        for column in ("statecode", "statuscode", "accountcategorycode")
+    },
 }
 # Older pages leave the selected columns out of the context, or name an expanded property twice.
 CONTEXT_NOT_ASSERTED = {"create-return-representation-201", "retrieve-expand-single"}

@@ -148,6 +148,16 @@ def test_a_wrong_control_request_is_answered_in_words(wire, method, path, status
 
 
 @pytest.mark.parametrize(
+    "body", ["[1]", "7", "[]", "{", '{"rows": 7}', '{"latency": []}', '{"aggregate": "x"}']
+)
+@pytest.mark.parametrize("control", ["seed", "settings", "query_limits", "expire_delta_tokens", "sign_ins"])
+def test_a_control_request_of_the_wrong_form_never_breaks_the_emulator(wire, control, body):
+    response = wire("POST", f"/_emulator/{control}", data=body)
+    assert response.status_code in {200, 400}
+    response.json()
+
+
+@pytest.mark.parametrize(
     "path",
     [
         pytest.param("/api/data/v8.2/accounts", id="an old version"),

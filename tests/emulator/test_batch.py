@@ -340,5 +340,21 @@ def test_a_get_in_a_batch_may_be_longer_than_a_url(wire):
     assert "HTTP/1.1 200 OK" in response.text
 
 
+def test_a_get_in_a_batch_may_not_be_longer_than_64_kilobytes(wire):
+    url = f"{API}/accounts?$select=name&$filter=name eq '{'x' * 65_536}'"
+    response = send(wire, http_part(f"GET {url}"))
+    assert response.status_code == 501
+    assert "more than 65,536 characters" in response.text
+
+
+def test_a_batch_is_utf_8(wire):
+    headers = {"Content-Type": "multipart/mixed; boundary=batch_1"}
+    part = http_part(f"GET {API}/accounts?$filter=name eq 'M\u00fcller'")
+    response = wire(
+        "POST", f"{API}/$batch", data=multipart("batch_1", [part]).encode("latin-1"), headers=headers
+    )
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "0x80060888")
+
+
 def test_a_batch_takes_post_only(wire):
     assert wire.get("/$batch").status_code == 405

@@ -20,6 +20,7 @@ from tests.emulator.documented import (
     FROM_RESPONSE,
     HEADER_VALUES_ASSERTED,
     HEADERS_NOT_ASSERTED,
+    LEFT_OUT,
     MADE_BY_SERVICE,
     MAY_BE_ADDED,
     ORIGIN_IN_DOC,
@@ -37,17 +38,11 @@ EXPECTED_TO_FAIL = {
     "background-operation-poll-status-monitor": "background operations are not emulated",
     "background-operation-cancel-patch": "background operations are not emulated",
     "elastic-create-session-token": "elastic tables are not emulated",
-    "choices-fetchxml-not-contain-values": "FetchXML is not emulated; the page encodes it twice besides",
     "function-initializefrom": "the function InitializeFrom is not emulated",
     "gds-instances-select": "the Global Discovery Service is not emulated",
     "gds-by-unique-name-request": "the Global Discovery Service is not emulated",
     "error-plugin-with-annotations-400": "a plug-in's own status codes in an error are not emulated",
     "duplicate-on-create-500-older-doc": "on-premises paths and duplicate detection are not emulated",
-    "fetchxml-page-1": "FetchXML is not emulated",
-    "fetchxml-page-2-with-cookie": "FetchXML is not emulated",
-    "fetchxml-null-properties-omitted": "FetchXML is not emulated",
-    "user-query-request": "user queries are not emulated",
-    "saved-query-on-related-collection-request": "saved queries are not emulated",
     "file-column-retrieve": "file columns are not emulated",
     "file-chunked-start": "file columns are not emulated",
     "file-download-single": "file columns are not emulated",
@@ -60,13 +55,8 @@ EXPECTED_TO_FAIL = {
     "optionset-insert-option": "changing metadata is not emulated",
     "optionset-delete-option": "changing metadata is not emulated",
     "column-create-picklist-global": "changing metadata is not emulated",
-    "apply-groupby-count": "$apply is not emulated",
-    "apply-aggregate-sum": "$apply is not emulated",
-    "apply-groupby-average": "$apply is not emulated",
-    "apply-filter-groupby": "$apply is not emulated",
-    "apply-groupby-three-columns-nulls-omitted": "$apply is not emulated",
 }
-MOST_EXPECTED_TO_FAIL = 31  # may only be lowered
+MOST_EXPECTED_TO_FAIL = 20  # may only be lowered
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +157,7 @@ class Replay:
         here = json.loads(self.here(text))
         if self.id in CONTEXT_NOT_ASSERTED:
             here["@odata.context"] = got["@odata.context"]
+        got = without(got, LEFT_OUT.get(self.id, set()))
         assert_same(here, got, OWN_IDS.get(self.id, set()))
 
 
@@ -176,6 +167,15 @@ def plain(row):
     if "fullname" in kept:
         kept["firstname"], _, kept["lastname"] = kept.pop("fullname").partition(" ")
     return kept
+
+
+def without(got, left_out):
+    """Take out of an answer what the page does not show of it."""
+    if isinstance(got, list):
+        return [without(one, left_out) for one in got]
+    if not isinstance(got, dict):
+        return got
+    return {name: without(value, left_out) for name, value in got.items() if name not in left_out}
 
 
 def listed(value):
@@ -284,7 +284,15 @@ def assert_picklist(_, response):
     assert {"Value", "Label", "Description", "Color", "IsManaged", "MetadataId", "HasChanged"} <= set(option)
 
 
+def assert_nulls_are_left_out(expected, response):
+    """The page's own JSON has a comma too many, and its context leaves a column out."""
+    printed = json.loads(re.sub(r",(\s*})", r"\1", expected))
+    rows = [without(row, {"@odata.etag"}) for row in response.json()["value"]]
+    assert rows == [without(row, {"@odata.etag"}) for row in printed["value"]]
+
+
 SPECIAL = {
+    "fetchxml-null-properties-omitted": assert_nulls_are_left_out,
     "batch-content-id-before-declared-400": assert_message,
     "service-document": assert_service_document,
     "whoami-full-response-headers": assert_who_am_i,
@@ -331,6 +339,7 @@ def test_every_set_up_belongs_to_a_case():
         STATUS,
         PRINTED_WRONG,
         OWN_IDS,
+        LEFT_OUT,
         SPECIAL,
     ]
     assert set().union(*used, CONTEXT_NOT_ASSERTED) <= set(CASES)

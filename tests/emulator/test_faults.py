@@ -38,6 +38,16 @@ def test_a_switch_strikes_in_its_scope_and_no_further(emulator, wire, scope, exp
     assert statuses(wire, 4) == expected
 
 
+def test_switches_stay_until_they_are_cleared(emulator, wire):
+    emulator.fault("status")
+    emulator.fault("short_page")
+    during = statuses(wire, 2)
+    emulator.clear_faults()
+
+    assert (during, statuses(wire, 2)) == ([503, 503], [200, 200])
+    assert emulator.service.faults.page_size_limit is None
+
+
 def test_a_path_is_matched_decoded_and_with_its_query(emulator, wire):
     emulator.fault("status", path=r"\$select=name&\$top=1", status=504)
     assert wire.get("/accounts?%24select=name&%24top=1").status_code == 504
@@ -195,6 +205,24 @@ def test_an_expired_delta_token_is_refused_with_its_code(emulator, wire):
     assert response.status_code >= 400
 
 
+def test_record_counts_may_be_of_yesterday(emulator, wire):
+    def counted():
+        answer = wire.get("/RetrieveTotalRecordCount(EntityNames=['account','contact'])").json()
+        counts = answer["EntityRecordCountCollection"]
+        assert counts["Keys"] == ["account", "contact"]
+        return counts["Values"]
+
+    now = [len(emulator.rows(table)) for table in ("account", "contact")]
+    emulator.fault("old_counts")
+    wire("POST", "/api/data/v9.2/accounts", json={"name": "New"})
+    assert counted() == now
+    emulator.fault("slow", seconds=0)
+    assert counted() == now, "another switch makes them no newer"
+    emulator.reset()
+    wire("POST", "/api/data/v9.2/accounts", json={"name": "New"})
+    assert counted() == [now[0] + 1, now[1]]
+
+
 def test_a_poison_row_is_refused_and_its_neighbours_are_not(emulator, wire):
     emulator.fault("poison", table="account", column="name", value="Poison")
     bad = wire("POST", "/api/data/v9.2/accounts", json={"name": "Poison"})
@@ -286,6 +314,13 @@ def test_switches_are_set_listed_and_cleared_over_http(wire):
         pytest.param({"kind": "status", "colour": 1}, "does not take colour", id="an unknown member"),
         pytest.param({"kind": "throttle", "limit": "mood"}, "must be one of requests", id="an unknown limit"),
         pytest.param({"kind": "poison"}, "needs table, column", id="a poison row without its value"),
+        pytest.param(
+            {"kind": "limits", "requests": "many"}, "requests is a number", id="a text for a number"
+        ),
+        pytest.param({"kind": "limits", "window": 0}, "window is a number", id="a window of no time"),
+        pytest.param({"kind": "limits", "servers": 17}, "from 1 to 16", id="too many servers"),
+        pytest.param({"kind": "slow", "seconds": -1}, "seconds is a number", id="a time below 0"),
+        pytest.param({"kind": "html", "path": "["}, "regular expression", id="a path that is no expression"),
     ],
 )
 def test_a_wrong_switch_is_refused_with_what_would_be_right(wire, members, words):

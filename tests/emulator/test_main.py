@@ -1,4 +1,4 @@
-"""`python -m airflow_provider_dynamics.emulator`, as its own process."""
+"""`python -m airflow_provider_dynamics.emulator`: as its own process where it serves."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import sys
 
 import pytest
 import requests
+
+from airflow_provider_dynamics.emulator.__main__ import main
 
 READY = re.compile(
     r"^ready (?P<url>https://127\.0\.0\.1:\d+) ca=(?P<ca>\S+) tenant=(?P<tenant>[0-9a-f-]{36}) "
@@ -40,6 +42,23 @@ def command(tmp_path):
         process.communicate()
 
 
+@pytest.fixture
+def run(capsys):
+    """Run the command here: what ends before it serves needs no process of its own."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def to_the_end(*arguments):
+        try:
+            status: object = main(arguments)
+        except SystemExit as ended:
+            status = ended.code
+        return status, *capsys.readouterr()
+
+    yield to_the_end
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 def token(ready):
     form = {
         "grant_type": "client_credentials",
@@ -66,6 +85,20 @@ def test_it_says_one_line_serves_and_stops_cleanly_on_a_signal(command, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_latency_parallelism_and_dates_are_as_asked_for(command):
+    grown = ("--seed", "none", "--rows", "account=40", "--created", "skewed")
+    process = command("--port", "0", *grown, "--latency", "0.2", "--dop-hint", "8")
+    ready = READY.match(process.stdout.readline())
+    assert ready
+    headers = {"Authorization": f"Bearer {token(ready)}"}
+    url = f"{ready['url']}/api/data/v9.2/accounts?$select=createdon"
+    answer = requests.get(url, headers=headers, verify=ready["ca"], timeout=20)
+    assert answer.elapsed.total_seconds() >= 0.2
+    assert answer.headers["x-ms-dop-hint"] == "8"
+    days = [row["createdon"][:10] for row in answer.json()["value"]]
+    assert max(map(days.count, days)) == 32
+
+
 def test_certificates_stay_in_the_folder_that_is_named(command, tmp_path):
     folder = tmp_path / "certificates"
     process = command("--port", "0", "--seed", "none", "--cert-dir", str(folder))
@@ -77,11 +110,11 @@ def test_certificates_stay_in_the_folder_that_is_named(command, tmp_path):
     assert (folder / "ca.pem").exists()
 
 
-def test_a_port_in_use_is_one_sentence_and_exit_status_1(command):
+def test_a_port_in_use_is_one_sentence_and_exit_status_1(run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        out, errors = command("--port", str(port)).communicate(timeout=20)
-    assert out == ""
+        status, out, errors = run("--seed", "none", "--port", str(port))
+    assert (status, out) == (1, "")
     assert errors.count("\n") == 1
     assert f"cannot listen on port {port}" in errors
 
@@ -92,19 +125,21 @@ def test_a_port_in_use_is_one_sentence_and_exit_status_1(command):
         pytest.param(["--rows", "account"], "is not TABLE=COUNT", id="rows without a count"),
         pytest.param(["--port", "0", "--seed", "nonsense"], "nonsense", id="an unknown seed"),
         pytest.param(["--port", "0", "--rows", "nonsense=3"], "nonsense", id="an unknown table"),
+        pytest.param(["--port", "0", "--latency", "-1"], "latency is a number", id="a latency below 0"),
+        pytest.param(["--port", "0", "--dop-hint", "0"], "dop_hint is a whole number", id="no parallelism"),
+        pytest.param(["--port", "0", "--created", "weekly"], "evenly", id="an unknown spread"),
     ],
 )
-def test_a_wrong_argument_is_named(command, arguments, words):
-    process = command(*arguments)
-    out, errors = process.communicate(timeout=20)
-    assert process.returncode != 0
+def test_a_wrong_argument_is_named(run, arguments, words):
+    status, out, errors = run(*arguments)
+    assert status != 0
     assert out == ""
     assert words in errors
     assert "Traceback" not in errors
 
 
-def test_the_help_names_the_native_app_and_the_people(command):
-    out, _ = command("--help").communicate(timeout=20)
+def test_the_help_names_the_native_app_and_the_people(run):
+    _, out, _ = run("--help")
     assert "c0ffee01-93b7-4d1f-8a64-0e5f7b2c4d19" in out
     assert "alex.reed@contoso.example" in out
     assert "no user of the environment" in out

@@ -5,11 +5,9 @@ It judges the sign-in: what our credentials send, it must take; what they should
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,52 +24,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from airflow_provider_dynamics.emulator.tls import certificates
+from tests.peers.node import program
 
-__all__ = ["OpenIdProvider", "installed", "missing", "running", "self_signed"]
+__all__ = ["OpenIdProvider", "running", "self_signed"]
 
-HERE = Path(__file__).parent
-CACHE = HERE.parent.parent / ".cache" / "peers"
-FILES = ("package.json", "package-lock.json", "provider.mjs")
 ENVIRONMENT = "https://contoso.crm4.dynamics.com"
 REDIRECT_URI = "http://localhost:53123/callback"
-INSTALL_SECONDS = 180
 START_SECONDS = 30
-OLDEST_NODE = 20
-
-
-def missing() -> str:
-    """Return why the provider cannot run here, or an empty text."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
-    version = subprocess.run(
-        [_program("node"), "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    if int(version.lstrip("v").split(".", maxsplit=1)[0]) < OLDEST_NODE:
-        return f"node {version.strip()} is older than {OLDEST_NODE}"
-    return ""
-
-
-def installed(cache: Path = CACHE) -> Path:
-    """Install what the lock file pins, unless that is done, and return the folder; raises CalledProcessError."""
-    wanted = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in FILES[:2])).hexdigest()
-    folder = cache / wanted[:16]
-    done = folder / "installed"
-    if not done.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for name in FILES[:2]:
-            shutil.copy(HERE / name, folder)
-        subprocess.run(
-            [_program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            timeout=INSTALL_SECONDS,
-        )
-        done.touch()
-    shutil.copy(HERE / FILES[2], folder)  # Node looks for packages beside the file that asks for them
-    return folder
 
 
 @dataclass(frozen=True)
@@ -141,7 +100,7 @@ def running(folder: Path, certificate_folder: Path) -> Iterator[OpenIdProvider]:
     with (
         log,
         subprocess.Popen(
-            [_program("node"), "provider.mjs"],
+            [program("node"), "provider.mjs"],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -166,10 +125,6 @@ def running(folder: Path, certificate_folder: Path) -> Iterator[OpenIdProvider]:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _program(name: str) -> str:
-    return shutil.which(name) or name
 
 
 def _clients(secret: str, certificate: str) -> list[Mapping[str, Any]]:

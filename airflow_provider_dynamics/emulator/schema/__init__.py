@@ -8,6 +8,7 @@ from functools import cache
 from airflow_provider_dynamics.emulator.schema.account import ACCOUNT
 from airflow_provider_dynamics.emulator.schema.contact import CONTACT
 from airflow_provider_dynamics.emulator.schema.documented import EXAMPLE_RECORD, SAMPLE_EXAMPLE
+from airflow_provider_dynamics.emulator.schema.drills import DRILLS
 from airflow_provider_dynamics.emulator.schema.model import (
     Column,
     Intersect,
@@ -19,7 +20,7 @@ from airflow_provider_dynamics.emulator.schema.model import (
 )
 from airflow_provider_dynamics.emulator.schema.people import BUSINESSUNIT, SYSTEMUSER, TEAM
 from airflow_provider_dynamics.emulator.schema.sales import LEAD, OPPORTUNITY
-from airflow_provider_dynamics.emulator.schema.security import ROLE, USER_ROLES
+from airflow_provider_dynamics.emulator.schema.security import ROLE, TEAM_MEMBERS, USER_ROLES
 from airflow_provider_dynamics.emulator.schema.service import EMAIL, INCIDENT, TASK
 from airflow_provider_dynamics.emulator.schema.shipment import SHIPMENT
 from airflow_provider_dynamics.emulator.schema.system import (
@@ -28,6 +29,7 @@ from airflow_provider_dynamics.emulator.schema.system import (
     SDKMESSAGEFILTER,
     TRANSACTIONCURRENCY,
 )
+from airflow_provider_dynamics.emulator.schema.views import SAVEDQUERY, USERQUERY
 
 __all__ = [
     "BY_SET",
@@ -52,6 +54,7 @@ TABLES: Mapping[str, Table] = {
         BUSINESSUNIT,
         CONTACT,
         SHIPMENT,
+        *DRILLS,
         EMAIL,
         EXAMPLE_RECORD,
         INCIDENT,
@@ -60,15 +63,17 @@ TABLES: Mapping[str, Table] = {
         ORGANIZATION,
         ROLE,
         SAMPLE_EXAMPLE,
+        SAVEDQUERY,
         SDKMESSAGE,
         SDKMESSAGEFILTER,
         SYSTEMUSER,
         TASK,
         TEAM,
         TRANSACTIONCURRENCY,
+        USERQUERY,
     )
 }
-INTERSECTS = (USER_ROLES,)
+INTERSECTS = (USER_ROLES, TEAM_MEMBERS)
 BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
 
 

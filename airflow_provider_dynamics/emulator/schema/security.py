@@ -41,3 +41,4 @@ ROLE = Table(
 )
 
 USER_ROLES = Intersect("systemuserroles", "systemuserroles_association", "systemuser", "role")
+TEAM_MEMBERS = Intersect("teammembership", "teammembership_association", "systemuser", "team")

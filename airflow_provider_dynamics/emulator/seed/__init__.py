@@ -12,19 +12,23 @@ from airflow_provider_dynamics.emulator.store import SQL, Store
 NAMES = ("sample", "empty")
 
 
-def fill(store: Store, name: str | None, rows: Mapping[str, int]) -> None:
+def fill(store: Store, name: str | None, rows: Mapping[str, int], created: str = "evenly") -> None:
     """Fill an empty store; ``rows`` gives tables the total number of rows they shall have.
 
-    Raises ValueError on an unknown seed or a table that cannot be grown.
+    ``created`` says when the added ones were created, "evenly" or "skewed". Raises ValueError on an unknown seed
+    or way, or a table that cannot be grown.
     """
     from airflow_provider_dynamics.emulator.seed.company import Company
     from airflow_provider_dynamics.emulator.seed.grow import grow, grown_tables
+    from airflow_provider_dynamics.emulator.seed.moments import WAYS
     from airflow_provider_dynamics.emulator.seed.platform import fill_platform, give_roles
     from airflow_provider_dynamics.emulator.switches import DataFaults
     from airflow_provider_dynamics.emulator.writer import Writer
 
     if name not in {*NAMES, None}:
         raise ValueError(f"There is no seed {name!r}; there are: {', '.join(NAMES)}.")
+    if created not in WAYS:
+        raise ValueError(f"Rows are created {', '.join(WAYS)}, not {created!r}.")
     writer = Writer(store, DataFaults())
     fill_platform(store, writer)
     if name == "sample":
@@ -37,4 +41,4 @@ def fill(store: Store, name: str | None, rows: Mapping[str, int]) -> None:
             )
         found = store.one(sa.select(sa.func.count()).select_from(SQL[table_name]))
         present = found[0] if found else 0
-        grow(store, TABLES[table_name], max(0, total - present), present)
+        grow(store, TABLES[table_name], max(0, total - present), present, created)

@@ -16,6 +16,7 @@ from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, WHOLE_KINDS
 from airflow_provider_dynamics.emulator.seed import words
 from airflow_provider_dynamics.emulator.seed.identities import ROOT_UNIT, SERVICE_USER, US_DOLLAR
+from airflow_provider_dynamics.emulator.seed.moments import WAYS
 from airflow_provider_dynamics.emulator.store import Store, storage_names
 
 _ONE = 10**10
@@ -28,8 +29,6 @@ _FIXED: dict[str, Any] = {
     "modifiedby": SERVICE_USER,
     "transactioncurrencyid": US_DOLLAR,
     "exchangerate": _ONE,
-    "createdon": "2024-02-01T00:00:00Z",
-    "modifiedon": "2024-02-01T00:00:00Z",
 }
 _EMPTY = frozenset(
     {"overriddencreatedon", "importsequencenumber", "utcconversiontimezonecode", "yominame", "fax"}
@@ -46,11 +45,14 @@ _TEXTS = {
 }
 
 
-def grow(store: Store, table: Table, extra: int, first: int) -> None:
-    """Add ``extra`` rows to a table; ``first`` numbers them, so that their keys are new."""
+def grow(store: Store, table: Table, extra: int, first: int, created: str = "evenly") -> None:
+    """Add ``extra`` rows to a table; ``first`` numbers them, so that their keys are new.
+
+    ``created`` is one of `moments.WAYS`.
+    """
     names = storage_names(table)[:-1]
     numbers = range(first, first + extra)
-    unique = _unique(table, numbers, store)
+    unique = _unique(table, numbers, store) | _created(table, extra, created)
     pools = {name: _pool(table, name) for name in names if name not in unique}
     _keep_consistent(table, pools)
     columns = [unique[name] if name in unique else cycle(pools[name]) for name in names]
@@ -75,10 +77,18 @@ def _unique(table: Table, numbers: range, store: Store) -> dict[str, list[Any]]:
         firsts = cycle(_TEXTS["firstname"])
         found["firstname"] = list(islice(firsts, len(numbers)))
         found[name.name] = [f"{a} {b}" for a, b in zip(found["firstname"], found["lastname"], strict=True)]
+    if table.has("drill_sequence"):
+        found["drill_sequence"] = [None if number % 10 == 9 else number for number in numbers]
     for key in table.keys:
         for column in (table.by_name[column] for column in key.columns):
             found[column.name] = [_key_value(column, number) for number in numbers]
     return found
+
+
+def _created(table: Table, count: int, way: str) -> dict[str, list[Any]]:
+    """When the rows were created, and last modified: never since."""
+    moments = WAYS[way](count)
+    return {name: moments for name in ("createdon", "modifiedon") if table.has(name)}
 
 
 def _row_id(table: Table, number: int) -> str:

@@ -20,7 +20,7 @@ from airflow_provider_dynamics.emulator.privileges import ROLES, SALESPERSON, SY
 from airflow_provider_dynamics.emulator.render import RowRenderer
 from airflow_provider_dynamics.emulator.schema import TABLES
 from airflow_provider_dynamics.emulator.schema.model import stable_id
-from airflow_provider_dynamics.emulator.schema.security import USER_ROLES
+from airflow_provider_dynamics.emulator.schema.security import TEAM_MEMBERS, USER_ROLES
 from airflow_provider_dynamics.emulator.seed.identities import (
     DEFAULT_TEAM,
     EURO,
@@ -29,6 +29,7 @@ from airflow_provider_dynamics.emulator.seed.identities import (
     SERVICE_USER,
     US_DOLLAR,
 )
+from airflow_provider_dynamics.emulator.seed.views import fill_views
 from airflow_provider_dynamics.emulator.store import JSON_COLUMN, SQL, Store, storage_names
 from airflow_provider_dynamics.emulator.writer import Writer
 
@@ -72,11 +73,12 @@ def fill_platform(store: Store, writer: Writer) -> None:
     _people(writer, call)
     _messages(store)
     put_rows(store, "role", [_role(role) for role in ROLES.values()])
+    fill_views(store)
     writer.forget()
 
 
 def give_roles(store: Store) -> None:
-    """A role for every user there is: applications and administrators may do everything, people sell."""
+    """A role and the default team for every user there is: applications and administrators may do everything, people sell."""
     sql = SQL["systemuser"]
     admins = {stable_id("systemuser", one.user_name) for one in PEOPLE.values() if one.is_admin}
     pairs = []
@@ -84,6 +86,7 @@ def give_roles(store: Store) -> None:
         role = SYSTEM_ADMINISTRATOR if application_id or user_id in admins else SALESPERSON
         pairs.append((user_id, role.role_id))
     store.pair(USER_ROLES, pairs)
+    store.pair(TEAM_MEMBERS, ((user_id, DEFAULT_TEAM) for user_id, _ in pairs))
 
 
 def _role(role: Role) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dynamics.emulator.filters import parse
+from airflow_provider_dynamics.emulator.filter_text import parse
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,13 @@ def crm(name, *values, column="createdon"):
     ("text", "expected"),
     [
         (crm("In", "Yesterday", "old ltd.", column="name"), {OLD, YESTERDAY}),
+        (crm("In", "MÜLLER %26 SÖHNE", "x", column="name"), {MUELLER}),
+        (crm("NotIn", "MÜLLER %26 SÖHNE", "x", column="name"), {OLD, YESTERDAY, PURE}),
+        (
+            "Microsoft.Dynamics.CRM.InFiscalPeriodAndYear(PropertyName='createdon',PropertyValue1=2,PropertyValue2=2025)",
+            {OLD, YESTERDAY, MUELLER, PURE},
+        ),
+        ("name eq 'PropertyValue1=1,PropertyValue2=2'", set()),
         (crm("In", 3, 50, column="numberofemployees"), {OLD, MUELLER}),
         (crm("NotIn", 3, 50, column="numberofemployees"), {YESTERDAY, PURE}),
         (crm("Between", 5, 2000, column="numberofemployees"), {MUELLER, PURE}),
@@ -181,7 +188,7 @@ def test_lists_and_enums_are_taken_out_before_parsing():
         ("revenue gt 99999999999999999999999999", 200),
         (crm("LastXDays", 99999999), 400),
         (crm("ContainValues", "abc", column="contoso_services"), 400),
-        (crm("In", "NaN", "1e999", column="numberofemployees"), 200),
+        (crm("In", "NaN", "1e999", column="numberofemployees"), 400),
     ],
 )
 def test_extreme_values_never_break_the_service(firms, text, status):

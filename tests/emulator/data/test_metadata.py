@@ -6,6 +6,7 @@ import pytest
 
 ACCOUNT = "EntityDefinitions(LogicalName='account')"
 CRM = "Microsoft.Dynamics.CRM"
+DRILLS = {"drill_bare", "drill_numbered", "drill_undated", "drill_untracked", "drill_unversioned"}
 
 
 def logical_names(answer):
@@ -47,7 +48,9 @@ def test_an_unknown_table_is_404(sample):
     [
         (
             "ChangeTrackingEnabled eq false",
-            {"transactioncurrency", "organization", "role", "sdkmessage", "sdkmessagefilter"},
+            {"transactioncurrency", "organization", "role", "savedquery", "sdkmessage", "sdkmessagefilter"}
+            | {"userquery"}
+            | DRILLS,
         ),
         (
             f"OwnershipType eq {CRM}.OwnershipTypes'BusinessOwned'",
@@ -57,7 +60,7 @@ def test_an_unknown_table_is_404(sample):
         ("CanCreateAttributes/Value eq false", {"role", "sdkmessage", "sdkmessagefilter"}),
         ("startswith(LogicalName,'contoso') or ObjectTypeCode eq 1", {"contoso_shipment", "account"}),
         ("EntitySetName eq @set&@set='leads'", {"lead"}),
-        ("not (ObjectTypeCode lt 10301)", {"contoso_shipment", "sample_example", "example_record"}),
+        ("not (ObjectTypeCode lt 10301)", {"contoso_shipment", "sample_example", "example_record"} | DRILLS),
     ],
 )
 def test_tables_are_filtered(sample, text, expected):

@@ -203,3 +203,27 @@ def test_privileges_are_named_in_any_case_of_letters():
     assert privilege_named("PRVREADACCOUNT") == "prvReadAccount"
     with pytest.raises(ValueError, match="no privilege 'prvFlyAccount'"):
         privilege_named("prvFlyAccount")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "$filter=primarycontactid/fullname eq 'x/y'",
+        "$filter=name eq 'x' and contact_customer_accounts/any(c:c/fullname eq 'x')",
+        "$orderby=primarycontactid/fullname desc",
+        "$apply=groupby((primarycontactid/fullname))",
+        "$apply=filter(primarycontactid/fullname eq 'x')/aggregate($count as n)",
+        "$filter=parentaccountid/primarycontactid/fullname eq 'x'",
+    ],
+)
+def test_rows_that_only_decide_must_be_readable_too(sample, query):
+    assert sample.get(f"accounts?{query}").status == 200
+    sample.api.faults.privileges_taken.add((None, "prvReadContact"))
+    try:
+        answer = sample.get(f"accounts?{query}")
+        unrelated = sample.get("accounts?$filter=name eq 'primarycontactid/fullname'")
+    finally:
+        sample.api.faults.clear()
+    assert (answer.status, answer.error) == (403, "0x80040220")
+    assert "prvReadContact" in answer.message
+    assert unrelated.status == 200

@@ -81,10 +81,9 @@ def test_an_unknown_entity_set_is_named(sample):
 @pytest.mark.parametrize(
     "path",
     [
-        "accounts?fetchXml=%3Cfetch/%3E",
-        "accounts?$apply=aggregate($count as n)",
-        "accounts?savedQuery=1",
-        "accounts?userQuery=1",
+        "accounts?fetchxml=%3Cfetch/%3E",
+        "accounts?savedquery=1",
+        "accounts?userquery=1",
         "accounts?sql=SELECT name FROM account",
         "$metadata",
         "WinOpportunity",
@@ -123,6 +122,22 @@ def test_paging_keeps_the_order_of_a_related_column(sample):
     full_names = [contact["fullname"].lower() if contact else "" for contact in found]
     ascii_names = [name for name in full_names if name.isascii()]
     assert ascii_names == sorted(ascii_names, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "lookup"), [("account", "primarycontactid"), ("contact", "parentcustomerid")]
+)
+def test_lookups_sort_by_the_name_of_what_they_point_to(sample, table, lookup):
+    # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/order-rows
+    name = f"_{lookup}_value"
+    found = sample.pages(
+        f"{table}s?$select={name}&$orderby={name} desc",
+        prefer='odata.maxpagesize=7,odata.include-annotations="*"',
+    )
+    rows = [row for page in found for row in page["value"]]
+    names = [row.get(f"{name}@OData.Community.Display.V1.FormattedValue", "").lower() for row in rows]
+    assert len({row[f"{table}id"] for row in rows}) == len(rows) == len(sample.api.rows(table))
+    assert [text for text in names if text.isascii()] == sorted(filter(str.isascii, names), reverse=True)
 
 
 def test_a_next_link_is_absolute_and_carries_a_cookie_but_no_page_size(sample):
@@ -254,10 +269,118 @@ def test_a_nested_expand_pages_the_inner_collection(family):
     assert [task["subject"] for task in rest.rows] == ["Task 2"]
 
 
+NESTED = (
+    "accounts?$select=name&$expand=Account_Tasks($select=subject;$filter=contains(subject,'Task')),"
+    "contact_customer_accounts($select=fullname;$expand=Contact_Tasks($select=subject))"
+)
+
+
+def inner_pages(family, path, prefer):
+    """Subjects of the tasks of the one account, page by page, following the inner links."""
+    row = family.get(path, prefer=prefer).rows[0]
+    yield [task["subject"] for task in row["Account_Tasks"]]
+    link = row.get("Account_Tasks@odata.nextLink")
+    while link:
+        page = family.get(link, prefer=prefer).json
+        yield [task["subject"] for task in page["value"]]
+        link = page.get("@odata.nextLink")
+
+
+@pytest.mark.parametrize(
+    ("size", "pages"),
+    [
+        (1, [["Task 1"], ["Task 2"]]),
+        (2, [["Task 1", "Task 2"], []]),
+        (3, [["Task 1", "Task 2"]]),
+    ],
+    ids=["less than there are", "as many as there are", "more than there are"],
+)
+def test_inner_pages_follow_the_page_size_and_a_full_one_has_a_link(family, size, pages):
+    assert list(inner_pages(family, NESTED, f"odata.maxpagesize={size}")) == pages
+
+
+def test_without_a_page_size_nested_collections_are_whole_and_have_no_link(family):
+    row = family.get(NESTED).rows[0]
+    assert len(row["Account_Tasks"]) == len(row["contact_customer_accounts"]) == 2
+    assert not [name for name in row if name.endswith("nextLink")]
+
+
+def test_an_inner_link_keeps_the_options_and_has_a_cookie_of_its_own(family):
+    row = family.get(NESTED, prefer="odata.maxpagesize=1").rows[0]
+    link = row["Account_Tasks@odata.nextLink"]
+    assert f"/accounts({family.account})/Account_Tasks?$select=subject&$filter=contains(subject" in link
+    assert "$skiptoken=%3Ccookie%20pagenumber=%222%22" in link
+    assert "countOfRecords%253d%25221%2522" in link
+    assert (
+        "$expand=Contact_Tasks($select=subject)&$skiptoken="
+        in row["contact_customer_accounts@odata.nextLink"]
+    )
+
+
+def test_collections_of_collections_are_cut_too(family):
+    contact = family.get("contacts?$select=contactid&$filter=lastname eq '1'").rows[0]["contactid"]
+    for number in range(3):
+        about = {"regardingobjectid_contact_task@odata.bind": f"/contacts({contact})"}
+        family.make("tasks", subject=f"Inner {number}", **about)
+    row = family.get(NESTED, prefer="odata.maxpagesize=2").rows[0]
+    first = next(row for row in row["contact_customer_accounts"] if row["contactid"] == contact)
+    assert len(first["Contact_Tasks"]) == 2
+    rest = family.get(first["Contact_Tasks@odata.nextLink"], prefer="odata.maxpagesize=2")
+    assert len(rest.rows) == 1
+
+
+def test_a_plain_link_of_a_single_level_reads_the_same_rows_again(family):
+    row = family.get("accounts?$select=name&$expand=Account_Tasks($select=subject)").rows[0]
+    again = family.get(row["Account_Tasks@odata.nextLink"]).rows
+    assert [task["activityid"] for task in again] == [task["activityid"] for task in row["Account_Tasks"]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "systemusers?$expand=systemuserroles_association,createdby",
+        "systemusers?$expand=systemuserroles_association($expand=createdby)",
+        "teams?$expand=teammembership_association($select=fullname),createdby($expand=createdby)",
+        "accounts?$expand=Account_Tasks($filter=subject eq @p1)&@p1='Task 1'",
+    ],
+    ids=["beside another", "nested", "beside a nested one", "an alias"],
+)
+def test_what_the_page_calls_unsupported_without_an_answer_is_not_guessed(sample, path):
+    answer = sample.get(path)
+    assert answer.status == 501
+    assert "not emulated" in answer.message
+
+
+def test_many_to_many_may_stand_beside_many_to_many(sample):
+    path = "systemusers?$select=fullname&$expand=systemuserroles_association($select=name),teammembership_association"
+    assert any(row["systemuserroles_association"] for row in sample.get(path).rows)
+
+
 def test_options_inside_a_collection_expand_are_obeyed(family):
     inside = "$select=subject;$filter=contains(subject,'Task');$orderby=subject desc;$top=1"
     row = family.get(f"accounts?$expand=Account_Tasks({inside})").rows[0]
     assert [task["subject"] for task in row["Account_Tasks"]] == ["Task 2"]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("_ownerid_value", 200),
+        ("createdby_task/fullname desc", 200),
+        ("createdby_task/_businessunitid_value", 501),
+    ],
+)
+def test_related_rows_may_be_sorted_by_what_they_point_to(family, order, expected):
+    answer = family.get(f"accounts?$expand=Account_Tasks($select=subject;$orderby={order})")
+    assert answer.status == expected
+
+
+def test_a_long_way_to_what_rows_are_sorted_by_is_gone(sample):
+    path = "contacts?$select=fullname&$orderby=parentcustomerid_account/primarycontactid/jobtitle"
+    ids = [
+        row["contactid"] for page in sample.pages(path, prefer="odata.maxpagesize=9") for row in page["value"]
+    ]
+    assert len(ids) == len(set(ids)) == len(sample.api.rows("contact"))
 
 
 def test_a_reference_expand_is_a_link(family):

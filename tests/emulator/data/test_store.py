@@ -9,12 +9,13 @@ import pytest
 
 from airflow_provider_dynamics.emulator.address import Segment, Text, reference, row_key, split_path
 from airflow_provider_dynamics.emulator.call import parse_prefer, parse_query
+from airflow_provider_dynamics.emulator.like import tsql_like
 from airflow_provider_dynamics.emulator.literals import day_text, moment_text, scaled
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.paging import primary_order, read_token, write_token
 from airflow_provider_dynamics.emulator.render import exact_text
 from airflow_provider_dynamics.emulator.schema import TABLES
-from airflow_provider_dynamics.emulator.store import SQL, Store, sort_key, tsql_like
+from airflow_provider_dynamics.emulator.store import SQL, Store, sort_key
 
 GUID = "c206f534-dbcc-ed11-b597-000d3a993550"
 
@@ -31,6 +32,15 @@ GUID = "c206f534-dbcc-ed11-b597-000d3a993550"
         ("abc", "[^a-c]bc", False),
         ("Öl", "ö%", True),
         ("two\nlines", "two%", True),
+        ("abcabc", "a%c%bc", True),
+        ("abc", "a%bc%c", False),
+        ("abab", "%ab", True),
+        ("aXbX", "%x", True),
+        ("", "%", True),
+        ("", "_%", False),
+        ("b", "[z-a]", False),
+        ("^", "[^]", True),
+        ("-", "[-x]", True),
         (None, "%", None),
     ],
 )

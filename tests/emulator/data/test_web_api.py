@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_dynamics.emulator.messages import NotEmulated, Request
 from airflow_provider_dynamics.emulator.web_api import WebApi
+from tests.emulator.data.conftest import ORIGIN
 
 
 def test_who_am_i_names_user_unit_and_organization(sample):
@@ -180,6 +181,31 @@ def test_grown_rows_are_as_good_as_written_ones(empty, table):
         "modifiedon",
         "_modifiedby_value",
     }
+
+
+def test_a_reset_brings_back_rows_relations_and_versions_exactly(empty):
+    empty.api.seed("sample", {"account": 40})
+    before = {table: empty.api.rows(table) for table in ("account", "contact", "systemuser")}
+    doomed = before["account"][0]["accountid"]
+    empty("DELETE", f"accounts({doomed})")
+    empty.make("accounts", name="New")
+    empty.api.reset()
+    assert {table: empty.api.rows(table) for table in before} == before
+    first = empty.get(f"accounts({empty.make('accounts', name='New')})").json["versionnumber"]
+    empty.api.reset()
+    assert empty.get(f"accounts({empty.make('accounts', name='New')})").json["versionnumber"] == first
+    empty.api.seed("empty")
+    empty.api.reset()
+    assert empty.api.rows("account") == []
+
+
+def test_a_reset_of_more_rows_than_are_kept_twice_fills_the_tables_anew():
+    api = WebApi("sample", {"account": 40}, most_kept=0)
+    before = api.rows("account")
+    api.handle(Request("DELETE", f"/api/data/v9.2/accounts({before[0]['accountid']})", "", {}, b"", ORIGIN))
+    assert len(api.rows("account")) == 39
+    api.reset()
+    assert [row["accountid"] for row in api.rows("account")] == [row["accountid"] for row in before]
 
 
 def test_growing_counts_the_rows_that_are_there(empty):
