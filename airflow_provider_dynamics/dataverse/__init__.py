@@ -11,44 +11,83 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import errors
+    from airflow_provider_dynamics.dataverse.batch import BatchOutcome
     from airflow_provider_dynamics.dataverse.bulk import RowOutcome
     from airflow_provider_dynamics.dataverse.client import Client
+    from airflow_provider_dynamics.dataverse.conditions import Condition, all_of, any_of, column
     from airflow_provider_dynamics.dataverse.errors import DataverseError
+    from airflow_provider_dynamics.dataverse.feed import Feed
+    from airflow_provider_dynamics.dataverse.lanes import LanePage, LaneRead
     from airflow_provider_dynamics.dataverse.pages import Deleted, Page
-    from airflow_provider_dynamics.dataverse.query import Query
+    from airflow_provider_dynamics.dataverse.query import Expand, FetchXml, Query, SavedQuery, Source
+    from airflow_provider_dynamics.dataverse.results import ResultColumn
     from airflow_provider_dynamics.dataverse.rows import Upserted
     from airflow_provider_dynamics.dataverse.tables import Column, Key, Table
     from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
+    from airflow_provider_dynamics.dataverse.transport import Request, Response
+    from airflow_provider_dynamics.dataverse.windows import Window
 
 __all__ = [
+    "BatchOutcome",
     "Client",
     "Clock",
     "Column",
+    "Condition",
     "DataverseError",
     "Deleted",
+    "Expand",
+    "Feed",
+    "FetchXml",
     "Key",
+    "LanePage",
+    "LaneRead",
     "Page",
     "Query",
+    "Request",
+    "Response",
+    "ResultColumn",
     "RetryPolicy",
     "RowOutcome",
+    "SavedQuery",
+    "Source",
     "Table",
     "Upserted",
+    "Window",
+    "all_of",
+    "any_of",
+    "column",
     "errors",
 ]
 
 _HOMES = {
+    "BatchOutcome": "batch",
     "Client": "client",
     "Clock": "throttle",
     "Column": "tables",
+    "Condition": "conditions",
     "DataverseError": "errors",
     "Deleted": "pages",
+    "Expand": "query",
+    "Feed": "feed",
+    "FetchXml": "query",
     "Key": "tables",
+    "LanePage": "lanes",
+    "LaneRead": "lanes",
     "Page": "pages",
     "Query": "query",
+    "Request": "transport",
+    "Response": "transport",
+    "ResultColumn": "results",
     "RetryPolicy": "throttle",
     "RowOutcome": "bulk",
+    "SavedQuery": "query",
+    "Source": "query",
     "Table": "tables",
     "Upserted": "rows",
+    "all_of": "conditions",
+    "any_of": "conditions",
+    "column": "conditions",
+    "Window": "windows",
 }
 
 

@@ -24,12 +24,28 @@ from airflow_provider_dynamics.dataverse.errors import (
     Throttled,
     TooLarge,
     Unauthorized,
+    UnknownColumn,
     shortened,
 )
 
 __all__ = ["from_response", "request_id"]
 
 _PRIVILEGE = re.compile(r"\bprv[A-Z]\w+")
+
+# the OData layer's own sentences, which are not translated and come with one code for all of them
+_BY_WORDS: tuple[tuple[str, type[DataverseError], str], ...] = (
+    ("Could not find a property named", UnknownColumn, "Use the column's logical name."),
+    (
+        "isn't supported when Change Tracking is enabled",
+        BadRequest,
+        "Changes are followed for a whole table: take the option away and choose among the rows that come.",
+    ),
+    (
+        "Only $select and $filter clause can be provided",
+        BadRequest,
+        "Inside expand, $top and $orderby are for collections, and only where no expand holds another one.",
+    ),
+)
 
 _BY_STATUS: dict[int, type[DataverseError]] = {
     400: BadRequest,
@@ -67,7 +83,7 @@ def from_response(
     code, message = _read(body)
     kind, remedy = BY_CODE.get(code, (None, None))
     if kind is None:
-        kind = _BY_STATUS.get(status) or _of_class(status)
+        kind, remedy = _of_words(message) or (_BY_STATUS.get(status) or _of_class(status), remedy)
     if kind is Forbidden and remedy is None:
         remedy = _of_refusal(code, message, headers)
     return kind(
@@ -96,6 +112,10 @@ def _of_refusal(code: str, message: str, headers: Mapping[str, str]) -> str | No
     if not code and "html" in headers.get("Content-Type", ""):
         return "This page is not Dataverse's: ask who runs the worker's proxy or firewall to let {environment} through."
     return None
+
+
+def _of_words(message: str) -> tuple[type[DataverseError], str | None] | None:
+    return next(((kind, remedy) for words, kind, remedy in _BY_WORDS if words in message), None)
 
 
 def _of_class(status: int) -> type[DataverseError]:

@@ -6,31 +6,52 @@ https://learn.microsoft.com/power-apps/developer/data-platform/use-change-tracki
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
 
 from airflow_provider_dynamics.dataverse import errors, odata
 from airflow_provider_dynamics.dataverse.pages import Deleted, Page, walk
 from airflow_provider_dynamics.dataverse.query import LARGEST_PAGE
+from airflow_provider_dynamics.dataverse.reading import LABELS
 from airflow_provider_dynamics.dataverse.tables import Table
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["first_request", "follow", "since_request"]
 
-_DELETION = b"$deletedEntity"  # marks every deletion among a page's rows, so most pages need no second look
+_ENTRY = "/$deletedEntity"  # how the context of every deletion among a page's rows ends
+_DELETION = b"$deletedEntity"  # what most pages lack, so they need no second look
 
 
-def first_request(table: Table, select: Iterable[str], page_size: int | None) -> Request:
+class _Mark(msgspec.Struct):
+    """What tells a deletion from a row; a row's columns are passed over."""
+
+    context: str = msgspec.field(default="", name="@odata.context")
+    id: Any = None
+    reason: str = "deleted"
+
+
+class _Marks(msgspec.Struct):
+    value: list[_Mark]
+
+
+_marks_decoder = msgspec.json.Decoder(_Marks)
+
+
+def first_request(
+    table: Table, select: Iterable[str], page_size: int | None, *, labels: bool = False
+) -> Request:
     """Return the request that starts keeping track; raises ChangeTrackingOff, UnknownColumn."""
     if not table.change_tracking:
         raise errors.ChangeTrackingOff(f"The table {table.logical_name} does not keep track of changes")
     options = odata.options({"$select": ",".join(table.wire_names(select))})
-    headers = odata.prefer(track_changes=True, page_size=_ceiling(page_size))
-    return Request("GET", f"{table.entity_set}{options}", headers)
+    return Request("GET", f"{table.entity_set}{options}", _headers(page_size, labels=labels))
 
 
-def since_request(delta_link: str, page_size: int | None) -> Request:
+def since_request(delta_link: str, page_size: int | None, *, labels: bool = False) -> Request:
     """Return the request for what changed since; the link is sent as it was received."""
-    return Request("GET", delta_link, odata.prefer(track_changes=True, page_size=_ceiling(page_size)))
+    return Request("GET", delta_link, _headers(page_size, labels=labels))
 
 
 def follow(transport: Sender, first: Request, *, stop: Stop, ahead: bool) -> Iterator[Page]:
@@ -46,15 +67,20 @@ def follow(transport: Sender, first: Request, *, stop: Stop, ahead: bool) -> Ite
 def _sorted(page: Page) -> Page:
     if _DELETION not in page.body:
         return page
-    deleted = [Deleted(row["id"], row.get("reason", "deleted")) for row in page.rows if _is_deletion(row)]
+    try:
+        marks = _marks_decoder.decode(page.body).value
+    except msgspec.ValidationError:
+        return page.holding(page.rows)  # raises what a page without a list of rows deserves
+    deleted = [Deleted(str(mark.id), mark.reason) for mark in marks if mark.context.endswith(_ENTRY)]
     if not deleted:
         return page
-    return page.holding([row for row in page.rows if not _is_deletion(row)], deleted)
+    return page.holding(lambda: [row for row in page.rows if not _is_deletion(row)], deleted, body=page.body)
 
 
 def _is_deletion(row: odata.Row) -> bool:
-    return str(row.get("@odata.context", "")).endswith("/$deletedEntity")
+    return str(row.get("@odata.context", "")).endswith(_ENTRY)
 
 
-def _ceiling(page_size: int | None) -> int | None:
-    return page_size and min(page_size, LARGEST_PAGE)
+def _headers(page_size: int | None, *, labels: bool) -> odata.Row:
+    ceiling = page_size and min(page_size, LARGEST_PAGE)
+    return odata.prefer(track_changes=True, page_size=ceiling, annotations=LABELS if labels else False)

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
+from typing import Any, TypeVar, overload
 from urllib.parse import urlsplit
 
 from airflow_provider_dynamics.auth.bearer import BearerAuth
 from airflow_provider_dynamics.auth.credentials import Credential
 from airflow_provider_dynamics.auth.network import Network, is_loopback
-from airflow_provider_dynamics.dataverse import changes, odata, reading
+from airflow_provider_dynamics.dataverse import changes, counts, odata, sources
+from airflow_provider_dynamics.dataverse import lanes as lane_reading
+from airflow_provider_dynamics.dataverse.batch import BatchOutcome
 from airflow_provider_dynamics.dataverse.bulk import OPERATIONS, Bulk, Operation, RowOutcome
+from airflow_provider_dynamics.dataverse.conditions import Condition
+from airflow_provider_dynamics.dataverse.feed import OVERLAP, Feed, Means
+from airflow_provider_dynamics.dataverse.lanes import LaneRead
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.pages import Page, decoded
-from airflow_provider_dynamics.dataverse.query import Query
+from airflow_provider_dynamics.dataverse.partitions import divided
+from airflow_provider_dynamics.dataverse.query import Expand, Query, Source
+from airflow_provider_dynamics.dataverse.results import ResultColumn
 from airflow_provider_dynamics.dataverse.rows import RowKey, Rows, Upserted
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
 from airflow_provider_dynamics.dataverse.transport import Request, Transport
+from airflow_provider_dynamics.dataverse.windows import Window
 
 __all__ = ["Client"]
+
+T = TypeVar("T")
 
 _UNHINTED = 4  # requests at a time where the service did not recommend a number
 _ENOUGH = 8  # requests at a time unless the caller allows more: other tasks share the user's limits
@@ -72,6 +83,9 @@ class Client:
         )
         self._tables = Tables(self._transport)
         self._rows = Rows(self._transport, self._tables, self._transport.clock)
+        self._used: set[tuple[str, str]] = set()
+        self.on_use: Callable[[str, str], None] | None = None
+        """Told "read" or "write" and a table's name when the table is first used so."""
 
     def __enter__(self) -> Client:  # noqa: PYI034  # typing.Self is newer than Python 3.10
         return self
@@ -82,7 +96,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and end what an iterator that nobody finished still reads in its threads."""
+        self.cancel()
         self._transport.close()
 
     def cancel(self) -> None:
@@ -92,7 +107,7 @@ class Client:
     @property
     def throttled_seconds(self) -> float:
         """How long the service has made this client wait so far."""
-        return self._transport.gate.closed_for
+        return self._transport.governor.closed_for
 
     @property
     def requests_sent(self) -> int:
@@ -116,21 +131,137 @@ class Client:
         held = decoded(self._transport.send(request), request)["RolePrivileges"]
         return frozenset(one.get("PrivilegeName") or one["PrivilegeId"] for one in held)
 
+    def _use(self, what: str, table: str) -> None:
+        if self.on_use is not None and (what, table) not in self._used:
+            self._used.add((what, table))
+            self.on_use(what, table)
+
     def table(self, logical_name: str) -> Table:
         """Return a table with its columns and keys, asked for once; raises UnknownTable."""
         return self._tables.whole(logical_name)
 
-    def pages(self, query: Query) -> Iterator[Page]:
-        """Yield a query's rows page by page, fetching the next page while this one is used; raises UnknownColumn."""
-        table = self._tables.outline(query.table)
-        yield from reading.read(
-            self._transport, query, table, stop=self._transport.stop, ahead=self._transport.retry.waits
+    def pages(self, source: Source, *, after: str | None = None) -> Iterator[Page]:
+        """Yield a source's rows page by page, fetching the next page while this one is used.
+
+        `after` is the `position` of the last page that was used: reading goes on behind it. Raises
+        UnknownColumn, AggregateLimit, BadFetchXml before anything is sent for a document that is not one.
+        """
+        self._use("read", source.table)
+        yield from sources.read(
+            *(self._transport, source, self._tables),
+            stop=self._transport.stop,
+            ahead=self._transport.retry.waits,
+            after=after,
         )
 
-    def rows(self, query: Query) -> Iterator[Row]:
-        """Yield a query's rows one by one."""
-        for page in self.pages(query):
+    def rows(self, source: Source) -> Iterator[Row]:
+        """Yield a source's rows one by one."""
+        for page in self.pages(source):
             yield from page.rows
+
+    @overload
+    def lanes(
+        self,
+        source: Source,
+        *,
+        lanes: int | None = ...,
+        window_column: str | None = ...,
+        window: Window | None = ...,
+        position: dict[str, Any] | None = ...,
+        work: None = None,
+    ) -> LaneRead[None]: ...
+
+    @overload
+    def lanes(
+        self,
+        source: Source,
+        *,
+        lanes: int | None = ...,
+        window_column: str | None = ...,
+        window: Window | None = ...,
+        position: dict[str, Any] | None = ...,
+        work: Callable[[Page], T],
+    ) -> LaneRead[T]: ...
+
+    def lanes(
+        self,
+        source: Source,
+        *,
+        lanes: int | None = None,
+        window_column: str | None = None,
+        window: Window | None = None,
+        position: dict[str, Any] | None = None,
+        work: Callable[[Page], Any] | None = None,
+    ) -> LaneRead[Any]:
+        """Return a reading of a source over several lanes at a time: `with client.lanes(query) as read: for item in read`.
+
+        Each item is a LanePage: the page, what `work(page)` made of it in another thread, and its window.
+        How many lanes there are is what the service recommends and `max_concurrency` allows, at most `lanes`;
+        there is one, in the source's order, where `lanes` is 1 and for FetchXML, views, `apply`, `top` and
+        `order_by`. Windows are ranges of `window_column`, a date or number that does not change, createdon
+        unless another is named; `window` restricts the reading to one. `position` is an earlier reading's.
+
+        A row that exists throughout and whose window column does not change is read exactly once. Raises
+        ValueError for what does not go together and for a position of another query, UnknownColumn.
+        """
+        lane_reading.check(source, lanes, window_column, window)
+        self._use("read", source.table)
+        if isinstance(source, Query) and lanes != 1:
+            self._tables.outline(source.table)  # whose answer brings the service's recommendation
+        return LaneRead(
+            *(self._transport, self._tables, source),
+            lanes=self._width(lanes),
+            automatic=lanes is None,
+            window_column=window_column,
+            window=window,
+            position=position,
+            work=work,
+            stop=self._transport.stop,
+            ahead=self._transport.retry.waits,
+        )
+
+    def filter_text(self, table: str, filter: str | Condition | None) -> str | None:
+        """Return a condition as OData's text, its values spelled as the table's columns want them; text stays as it is.
+
+        Raises UnknownColumn, BadRequest for a value that its column cannot hold.
+        """
+        if not isinstance(filter, Condition):
+            return filter or None
+        return filter.render(self._tables.outline(table), self._tables)
+
+    def windows(self, query: Query, pieces: int, *, column: str | None = None) -> tuple[Window, ...]:
+        """Return at most so many windows that hold about as many of a query's rows each, for readers apart from each other.
+
+        Together they hold every row that exists now; one created later belongs to none. A table that cannot
+        be divided is one window. Raises ValueError for a query with `top` or `apply` and for a column whose
+        values cannot be compared, UnknownColumn.
+        """
+        return divided(
+            *(self._transport, self._tables, query, pieces),
+            column=column,
+            lanes=self._width(None),
+            stop=self._transport.stop,
+        )
+
+    def columns(self, source: Source) -> tuple[ResultColumn, ...]:
+        """Return what a source's rows consist of, from metadata and the source's text, without reading a row; raises UnknownColumn."""
+        return sources.columns(self._transport, source, self._tables)
+
+    def record_counts(self, tables: Iterable[str]) -> dict[str, int]:
+        """Return how many rows tables have, as the service counted up to 24 hours ago; raises UnknownTable."""
+        return counts.record_counts(self._transport, self._tables, tables)
+
+    def count(self, query: Query) -> int:
+        """Return how many rows a query has now, exactly; more than 50,000 raise AggregateLimit, which says what to do."""
+        with sources.nearest_named(self._tables):
+            return counts.exact(self._transport, self._tables, query, self._transport.stop)
+
+    def batch(self, requests: Sequence[Request]) -> list[BatchOutcome]:
+        """Send up to 1,000 requests in one, and return what came of each in their order; raises for the batch as a whole only.
+
+        A request's `target` is relative to the Web API's root and percent-encoded: "accounts?$top=3".
+        """
+        return self._transport.send_together(requests)
 
     def get(
         self,
@@ -138,28 +269,37 @@ class Client:
         row_id_or_key: RowKey,
         select: Iterable[str] = (),
         *,
-        expand: str | None = None,
+        expand: str | Sequence[Expand] | None = None,
         annotations: bool = False,
     ) -> Row:
-        """Return one row, by its id or by a dict of an alternate key's columns; raises RowNotFound."""
-        return self._rows.get(
-            self._tables.outline(table), row_id_or_key, select, expand=expand, annotations=annotations
-        )
+        """Return one row, by its id or by a dict of an alternate key's columns; raises RowNotFound, UnknownColumn."""
+        self._use("read", table)
+        with sources.nearest_named(self._tables):
+            return self._rows.get(
+                *(self._tables.outline(table), row_id_or_key, select),
+                expand=expand,
+                annotations=annotations,
+                stop=self._transport.stop,
+            )
 
     def create(self, table: str, row: Row) -> str:
         """Create a row and return its id; raises DuplicateKey."""
+        self._use("write", table)
         return self._rows.create(self._tables.outline(table), row)
 
     def update(self, table: str, row_id_or_key: RowKey, row: Row, *, if_match: str | None = None) -> None:
         """Change columns of a row that exists, with `if_match` only while its etag is this one; raises RowNotFound, ConcurrencyMismatch."""
+        self._use("write", table)
         self._rows.update(self._tables.outline(table), row_id_or_key, row, if_match=if_match)
 
     def upsert(self, table: str, row_id_or_key: RowKey, row: Row) -> Upserted:
         """Change a row, or create it where there is none."""
+        self._use("write", table)
         return self._rows.upsert(self._tables.outline(table), row_id_or_key, row)
 
     def delete(self, table: str, row_id_or_key: RowKey) -> None:
         """Delete a row; raises RowNotFound."""
+        self._use("write", table)
         self._rows.delete(self._tables.outline(table), row_id_or_key)
 
     def changes(
@@ -168,19 +308,56 @@ class Client:
         select: Iterable[str] = (),
         since: str | None = None,
         page_size: int | None = None,
+        *,
+        labels: bool = False,
     ) -> Iterator[Page]:
         """Yield what changed since a delta link, or every row without one; the last page's `delta_link` is for the next time.
 
         Rows are given in their latest state, new and changed ones alike. `select` belongs to the link once
         there is one. Raises ChangeTrackingOff, DeltaLinkExpired (then read in full again), ForeignLink.
         """
+        self._use("read", table)
         first = (
-            changes.since_request(since, page_size)
+            changes.since_request(since, page_size, labels=labels)
             if since
-            else changes.first_request(self._tables.outline(table), select, page_size)
+            else changes.first_request(self._tables.outline(table), select, page_size, labels=labels)
         )
         yield from changes.follow(
             self._transport, first, stop=self._transport.stop, ahead=self._transport.retry.waits
+        )
+
+    def feed(
+        self,
+        table: str,
+        select: Iterable[str] = (),
+        since: str | None = None,
+        *,
+        mode: Means = "auto",
+        detect_deletes: bool = True,
+        overlap: float = OVERLAP,
+        page_size: int | None = None,
+        labels: bool = False,
+        filter: str | Condition | None = None,
+    ) -> Feed:
+        """Return what changed in a table since a place that an earlier feed gave, or every row; see `Feed`.
+
+        `mode` "auto" reads delta links where the table tracks changes and a window of version numbers (or
+        modification times) elsewhere, "delta" and "window" insist. In a window, deletions are found by
+        listing the ids of all rows unless `detect_deletes` is off, and what was written up to `overlap`
+        seconds before the last reading is read again, because a transaction that was under way then may have
+        ended since. `filter` is OData's text or a condition, and for windows only. Raises ValueError, ChangeTrackingOff,
+        UnknownColumn, BadRequest for a filter where the table tracks changes.
+        """
+        self._use("read", table)
+        return Feed(
+            *(self, self._tables.outline(table), select, since),
+            mode=mode,
+            detect_deletes=detect_deletes,
+            overlap=overlap,
+            page_size=page_size,
+            labels=labels,
+            filter=self.filter_text(table, filter),
+            now=self._transport.clock.now,
         )
 
     def bulk(
@@ -202,6 +379,7 @@ class Client:
         """
         if operation not in OPERATIONS:
             raise ValueError(f"operation is {operation!r}; it must be one of {', '.join(OPERATIONS)}")
+        self._use("write", table)
         work = Bulk(
             self._transport,
             self._tables,

@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from airflow_provider_dynamics.auth.causes import Explanation
 from airflow_provider_dynamics.dataverse.errors import (
+    AggregateLimit,
     BadRequest,
     ChangeTrackingOff,
     ConcurrencyMismatch,
@@ -81,6 +82,16 @@ BY_CODE: dict[str, tuple[type[DataverseError] | None, str | None]] = {
         Unauthorized,
         "Choose Authority type AD FS: signing in with Windows' own methods is not offered.",
     ),
+    "0x8004430a": (
+        BadRequest,
+        "Take out the order by a linked table's column, or divide the rows by a condition.",
+    ),
+    "0x8004430c": (
+        BadRequest,
+        "The query has too many conditions: join equal ones with is_in, or ask twice.",
+    ),
+    "0x8004430d": (BadRequest, "The query joins too many tables: read some of them in a query of their own."),
+    "0x8004430e": (BadRequest, "A condition has too many values: ask for some of them at a time."),
     "0x80044331": (BadRequest, "Shorten the text to the column's maximum length."),
     "0x80044352": (DeltaLinkExpired, None),
     "0x80044a02": (TooLarge, "The file is larger than the column or the environment allows."),
@@ -112,7 +123,7 @@ BY_CODE: dict[str, tuple[type[DataverseError] | None, str | None]] = {
     ),
     "0x8004d24b": (Forbidden, "Assign the user a licence, or sign in as an application user."),
     "0x8004d24c": (Forbidden, "Assign the user a licence, or sign in as an application user."),
-    "0x8004e023": (BadRequest, "An aggregate may cover 50,000 rows: narrow the filter."),
+    "0x8004e023": (AggregateLimit, None),
     "0x8005f101": (Unauthorized, _EXPIRED),
     "0x80060882": (ConcurrencyMismatch, None),
     "0x80060883": (ConcurrencyMismatch, "Send the etag of the row that was read."),

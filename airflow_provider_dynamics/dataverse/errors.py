@@ -4,6 +4,8 @@
     ├── BadRequest              the request, or the data in it, was refused
     │   ├── PluginRefused       the environment's own logic (a plug-in or workflow) refused it
     │   ├── TooLarge            it has to be split
+    │   ├── BadFetchXml         a document that is none; nothing was sent
+    │   ├── AggregateLimit      an aggregate would cover too many rows
     │   └── ChangeTrackingOff   the table does not keep changes
     ├── Unauthorized            the token was refused
     ├── Forbidden               the user may not do this
@@ -11,6 +13,7 @@
     │   ├── RowNotFound
     │   ├── UnknownTable
     │   ├── UnknownColumn
+    │   ├── UnknownView
     │   └── UnknownKey          the table has no such usable alternate key
     ├── Conflict
     │   ├── DuplicateKey        a row with this key exists already
@@ -29,12 +32,16 @@ Each says what was asked, what the service said, and what to do about it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_dynamics.auth.causes import Kind
 from airflow_provider_dynamics.auth.texts import fitted
 
+if TYPE_CHECKING:  # DAG files that build queries come by here, and need no table of sign-in codes
+    from airflow_provider_dynamics.auth.causes import Kind
+
 __all__ = [
+    "AggregateLimit",
+    "BadFetchXml",
     "BadRequest",
     "BadResponse",
     "ChangeTrackingOff",
@@ -57,6 +64,7 @@ __all__ = [
     "UnknownColumn",
     "UnknownKey",
     "UnknownTable",
+    "UnknownView",
     "Unreachable",
 ]
 
@@ -136,6 +144,19 @@ class TooLarge(BadRequest):
     default_remedy = "Send fewer or smaller rows at a time."
 
 
+class BadFetchXml(BadRequest):
+    meaning = "The FetchXML document cannot be read."
+    default_remedy = "Correct the FetchXML document."
+
+
+class AggregateLimit(BadRequest):
+    meaning = "An aggregate would cover more rows than Dataverse counts."
+    default_remedy = (
+        "An aggregate may cover 50,000 rows: divide them by a filter (on createdon, say) and add the parts up, or "
+        "export the rows and aggregate there."
+    )
+
+
 class ChangeTrackingOff(BadRequest):
     default_kind = "needs-admin"
     meaning = "The table does not keep track of changes."
@@ -175,6 +196,13 @@ class UnknownTable(NotFound):
 
 class UnknownColumn(NotFound):
     meaning = "There is no such column."
+
+
+class UnknownView(NotFound):
+    meaning = "The table has no such view."
+    default_remedy = (
+        "Give the view's name as Dynamics shows it, or its id; a user's own views need personal=True."
+    )
 
 
 class UnknownKey(NotFound):

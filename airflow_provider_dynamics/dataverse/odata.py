@@ -18,6 +18,10 @@ import msgspec
 from airflow_provider_dynamics.dataverse.errors import BadRequest
 
 __all__ = [
+    "IDS",
+    "LOOKUPS",
+    "NUMBERS",
+    "WHOLE_NUMBERS",
     "KeyNotInUrl",
     "Row",
     "decode",
@@ -34,8 +38,10 @@ __all__ = [
 Row = dict[str, Any]
 
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}?")
-_NUMBERS = frozenset({"Integer", "BigInt", "Decimal", "Money", "Double", "Picklist", "State", "Status"})
-_IDS = frozenset({"Uniqueidentifier", "Lookup", "Customer", "Owner"})
+WHOLE_NUMBERS = frozenset({"Integer", "BigInt", "Picklist", "State", "Status"})
+NUMBERS = WHOLE_NUMBERS | {"Decimal", "Money", "Double"}
+LOOKUPS = frozenset({"Lookup", "Customer", "Owner"})
+IDS = LOOKUPS | {"Uniqueidentifier"}
 
 # https://learn.microsoft.com/power-apps/developer/data-platform/define-alternate-keys-entity
 _NOT_IN_KEYS = re.compile(r"[/<>*%&:\\?+]")
@@ -101,9 +107,9 @@ def literal(value: Any) -> str:
 
 def literal_as(kind: str, value: Any) -> str:
     """Return the literal of a value for a column of this type, where a file may have delivered it as text."""
-    if kind in _IDS:
+    if kind in IDS:
         return guid(value)
-    if kind in _NUMBERS and isinstance(value, str):
+    if kind in NUMBERS and isinstance(value, str):
         try:
             return _number(Decimal(value.strip()))
         except InvalidOperation:
@@ -120,13 +126,16 @@ def literal_as(kind: str, value: Any) -> str:
 
 
 def instant(value: datetime) -> str:
-    """Return a time in UTC with a `Z`; one without zone is taken to be UTC already."""
-    aware = value.astimezone(timezone.utc) if value.tzinfo else value
+    """Return a time in UTC with a `Z`; one without zone is taken to be UTC already. Raises BadRequest beyond the calendar."""
+    try:
+        aware = value.astimezone(timezone.utc) if value.tzinfo else value
+    except OverflowError:
+        raise BadRequest(f"{value} lies beyond the calendar in UTC") from None
     return aware.replace(tzinfo=None).isoformat() + "Z"
 
 
 def _number(value: float | Decimal) -> str:
-    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    exact = Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
     if not exact.is_finite():
         raise BadRequest(f"{value} is not a number Dataverse can hold")
     return f"{exact:f}"
@@ -148,7 +157,7 @@ def _key_part(name: str, kind: str, value: Any, *, in_path: bool) -> str:
         raise KeyNotInUrl(
             f"The key column {name!r} holds {bad[0]!r}, which Dataverse cannot take in the key of a URL"
         )
-    return f"{name}={quote(text, safe=_PLAIN)}"
+    return f"{name}={_escaped(text, _PLAIN)}"
 
 
 _PLAIN = "-._~'(),@!$;"
@@ -156,16 +165,28 @@ _PLAIN = "-._~'(),@!$;"
 
 def options(pairs: Mapping[str, str | None]) -> str:
     """Return `?$select=…&$filter=…`, percent-encoded, or "" when nothing is asked."""
-    given = [f"{name}={quote(value, safe=_PLAIN + ':/=*')}" for name, value in pairs.items() if value]
+    given = [f"{name}={_escaped(value, _PLAIN + ':/=*')}" for name, value in pairs.items() if value]
     return "?" + "&".join(given) if given else ""
 
 
-def prefer(*, page_size: int | None = None, annotations: bool = False, track_changes: bool = False) -> Row:
-    """Return the Prefer header, {} when there is nothing to prefer."""
+def _escaped(text: str, safe: str) -> str:
+    try:
+        return quote(text, safe=safe)
+    except UnicodeEncodeError as error:
+        raise BadRequest(
+            f"A text in the query holds half a character, {text[error.start]!r}, which cannot be sent"
+        ) from None
+
+
+def prefer(
+    *, page_size: int | None = None, annotations: bool | str = False, track_changes: bool = False
+) -> Row:
+    """Return the Prefer header, {} when there is nothing to prefer; `annotations` may name those that are wanted."""
+    wanted = "*" if annotations is True else annotations
     wishes = [
         "odata.track-changes" if track_changes else "",
         f"odata.maxpagesize={page_size}" if page_size else "",
-        'odata.include-annotations="*"' if annotations else "",
+        f'odata.include-annotations="{wanted}"' if wanted else "",
     ]
     text = ",".join(wish for wish in wishes if wish)
     return {"Prefer": text} if text else {}

@@ -19,7 +19,7 @@ from airflow_provider_dynamics.dataverse.answers import request_id
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from airflow_provider_dynamics.dataverse.transport import Request, Response, Sender
 
-__all__ = ["Deleted", "Page", "decoded", "walk"]
+__all__ = ["Deleted", "Next", "Page", "decoded", "walk"]
 
 _LOOK_UP = 0.2  # seconds between looks at whether the walk was cancelled while a page is on its way
 _PATIENCE = 2.0  # seconds an abandoned page may still take before its thread is left to itself
@@ -37,11 +37,15 @@ class Page:
     """Rows as the service sent them, and how to go on: `next_link` to the next page, `delta_link` to later changes.
 
     Rows are decoded when they are first asked for, so that the next page is on its way meanwhile. `body` is
-    the whole answer, in UTF-8 JSON, as long as its `value` holds exactly the page's rows, and empty
-    otherwise: what wants columns and not rows reads it.
+    the whole answer, in UTF-8 JSON, as long as its `value` holds exactly the page's rows, and the deletions
+    among them where there are `deleted` ones, and empty otherwise: what wants columns and not rows reads it. `position` is where to go on behind this page, for
+    `Client.pages(source, after=…)`; None on the last one.
     """
 
-    __slots__ = ("_rows", "body", "count", "deleted", "delta_link", "next_link")
+    __slots__ = (
+        *("_rows", "body", "count", "deleted", "delta_link", "next_link", "position"),
+        *("more_rows", "paging_cookie"),
+    )
 
     def __init__(
         self,
@@ -52,13 +56,17 @@ class Page:
         deleted: Sequence[Deleted] = (),
         *,
         body: bytes = b"",
+        position: str | None = None,
     ) -> None:
         self._rows = rows
         self.next_link = next_link
+        self.position = position or next_link
         self.delta_link = delta_link
         self.count = count
         self.deleted = list(deleted)
         self.body = body
+        self.more_rows = False  # what a FetchXML document's page says of the next one
+        self.paging_cookie: str | None = None
 
     def __repr__(self) -> str:
         return f"Page(next_link={self.next_link!r}, delta_link={self.delta_link!r}, count={self.count!r})"
@@ -70,9 +78,19 @@ class Page:
             self._rows = self._rows()
         return self._rows
 
-    def holding(self, rows: list[odata.Row], deleted: Sequence[Deleted] = ()) -> Page:
-        """Return the page with these rows in place of its own."""
-        return Page(rows, self.next_link, self.delta_link, self.count, deleted)
+    def holding(
+        self,
+        rows: list[odata.Row] | Callable[[], list[odata.Row]],
+        deleted: Sequence[Deleted] = (),
+        *,
+        body: bytes = b"",
+    ) -> Page:
+        """Return the page with these rows in place of its own; `body` only where it still says the same."""
+        return Page(
+            *(rows, self.next_link, self.delta_link, self.count, deleted),
+            body=body,
+            position=self.position,
+        )
 
 
 class _Wire(msgspec.Struct):
@@ -82,6 +100,8 @@ class _Wire(msgspec.Struct):
     next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
     delta_link: str | None = msgspec.field(default=None, name="@odata.deltaLink")
     count: int | None = msgspec.field(default=None, name="@odata.count")
+    more: bool = msgspec.field(default=False, name="@Microsoft.Dynamics.CRM.morerecords")
+    cookie: str | None = msgspec.field(default=None, name="@Microsoft.Dynamics.CRM.fetchxmlpagingcookie")
 
 
 class _WireRows(msgspec.Struct):
@@ -100,36 +120,58 @@ def decoded(response: Response, request: Request) -> Any:
         raise _unreadable(response, request) from error
 
 
-def walk(transport: Sender, first: Request, *, stop: Stop, ahead: bool = True) -> Generator[Page, None, None]:
+@dataclass(frozen=True, slots=True)
+class Next:
+    """How the next page is asked for; no two pages of one walk have the same `mark`."""
+
+    request: Request
+    mark: str
+
+
+def walk(
+    transport: Sender,
+    first: Request,
+    *,
+    stop: Stop,
+    ahead: bool = True,
+    onward: Callable[[Page], Next | None] | None = None,
+) -> Generator[Page, None, None]:
     """Yield page after page until one has no next link; with `ahead` the next is fetched while the caller uses this one.
 
     Nothing but the absence of a link ends the walk: a short page does not. Every page is asked for with the
-    same headers.
+    same headers. `onward` is for what goes on by other means than links.
     """
     seen: set[str] = set()
     coming: _Coming | None = None
     stop = stop.child()
+    onward = onward or partial(_by_link, first)
     reply = transport.send(first, stop)
     try:
         while True:
             page = _page(reply, first)
-            if page.next_link in seen:
+            following = onward(page)
+            if following is None:
+                yield page
+                return
+            if following.mark in seen:
                 raise errors.BadResponse(
                     "The service sent the same next link twice", asked=first.asked, retryable=False
                 )
-            if page.next_link is None:
-                yield page
-                return
-            seen.add(page.next_link)
-            following = replace(first, target=page.next_link)
+            seen.add(following.mark)
             if ahead:
-                coming = _Coming(transport, following, stop)
+                coming = _Coming(transport, following.request, stop)
             yield page
-            reply = coming.reply() if coming else transport.send(following, stop)
+            reply = coming.reply() if coming else transport.send(following.request, stop)
     finally:
         stop.set()
         if coming is not None:
             coming.finish()
+
+
+def _by_link(first: Request, page: Page) -> Next | None:
+    if page.next_link is None:
+        return None
+    return Next(replace(first, target=page.next_link), page.next_link)
 
 
 class _Coming:
@@ -172,7 +214,9 @@ def _page(reply: Response, request: Request) -> Page:
     if memoryview(wire.value)[:1].tobytes() != b"[":
         raise _unreadable(reply, request)
     rows = partial(_decoded_rows, reply, request)
-    return Page(rows, wire.next_link, wire.delta_link, wire.count, body=reply.body)
+    page = Page(rows, wire.next_link, wire.delta_link, wire.count, body=reply.body)
+    page.more_rows, page.paging_cookie = wire.more, wire.cookie
+    return page
 
 
 def _decoded_rows(reply: Response, request: Request) -> list[odata.Row]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse import errors, inner, odata, reading
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.pages import decoded
+from airflow_provider_dynamics.dataverse.query import Expand
 from airflow_provider_dynamics.dataverse.tables import LOOKUPS, Column, Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Clock, Stop
 from airflow_provider_dynamics.dataverse.transport import Request, Sender
@@ -44,19 +45,30 @@ class Rows:
         self._clock = clock
 
     def get(
-        self, table: Table, key: RowKey, select: Iterable[str] = (), *, expand: str | None, annotations: bool
+        self,
+        table: Table,
+        key: RowKey,
+        select: Iterable[str] = (),
+        *,
+        expand: str | Sequence[Expand] | None,
+        annotations: bool,
+        stop: Stop | None = None,
     ) -> Row:
-        """Return the row; raises RowNotFound."""
-        query = {"$select": ",".join(table.wire_names(select)), "$expand": expand}
+        """Return the row with its collections whole; raises RowNotFound."""
+        related = reading.expand_text(expand, table, self._tables)
+        query = {"$select": ",".join(table.wire_names(select)), "$expand": related}
         headers = odata.prefer(annotations=annotations)
         try:
             target = f"{table.entity_set}{table.predicate(key)}{odata.options(query)}"
         except odata.KeyNotInUrl:
             condition = _condition(table, cast("Mapping[str, Any]", key))
-            return self._only(table, {**query, "$filter": condition, "$top": "2"}, headers)
-        request = Request("GET", target, headers)
-        found: Row = decoded(self._transport.send(request), request)
-        return found
+            target = f"{table.entity_set}{odata.options({**query, '$filter': condition, '$top': '2'})}"
+            request = Request("GET", target, headers)
+            found = self._only(table, request, stop)
+        else:
+            request = Request("GET", target, headers)
+            found = decoded(self._transport.send(request, stop), request)
+        return inner.whole(self._transport, found, request, stop=stop or Stop())
 
     def create(self, table: Table, row: Row, *, doubtful: bool = False, stop: Stop | None = None) -> str:
         """Create the row and return its id.
@@ -188,9 +200,8 @@ class Rows:
         behavior = self._tables.whole(table.logical_name).columns[column.name].date_behavior
         return value.date().isoformat() if behavior == "DateOnly" else odata.instant(value)
 
-    def _only(self, table: Table, query: Mapping[str, str | None], headers: Mapping[str, str]) -> Row:
-        request = Request("GET", f"{table.entity_set}{odata.options(query)}", headers)
-        found: list[Row] = decoded(self._transport.send(request), request)["value"]
+    def _only(self, table: Table, request: Request, stop: Stop | None) -> Row:
+        found: list[Row] = decoded(self._transport.send(request, stop), request)["value"]
         if not found:
             raise errors.RowNotFound(f"No row of {table.logical_name} has this key", asked=request.asked)
         if len(found) > 1:

@@ -20,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
-__all__ = ["new_session"]
+__all__ = ["new_session", "sendable"]
 
 _sending = threading.local()
 
@@ -78,7 +78,7 @@ class _Adapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         proxied_in_clear = not self.request_url(request, kwargs.get("proxies") or {}).startswith("/")
-        with _target(None if proxied_in_clear else _sendable(request.path_url)):
+        with _target(None if proxied_in_clear else sendable(request.path_url)):
             return super().send(request, *args, **kwargs)
 
 
@@ -92,6 +92,6 @@ def _target(value: str | None) -> Iterator[None]:
         _sending.target = None
 
 
-def _sendable(target: str) -> str:
+def sendable(target: str) -> str:
     """Escape only what HTTP cannot carry at all (spaces, control characters, anything beyond ASCII)."""
     return re.sub(r"[^\x21-\x7e]", lambda found: quote(found[0]), target)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.odata import LOOKUPS
 from airflow_provider_dynamics.dataverse.pages import decoded
 from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
-__all__ = ["LOOKUPS", "Column", "Key", "Table", "Tables"]
-
-LOOKUPS = frozenset({"Lookup", "Customer", "Owner"})
+__all__ = ["LOOKUPS", "Column", "Key", "Table", "Tables", "did_you_mean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Column:
 
     `wire_name` is what rows call it (`_primarycontactid_value` for a lookup). `navigation` gives, for each
     table a lookup may point to, the name to bind it by. `precision`, `max_length` and `date_behavior` are
-    None where they do not apply.
+    None where they do not apply. `table` is the logical name of the table it belongs to.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Column:
     date_behavior: str | None = None
     targets: tuple[str, ...] = ()
     navigation: Mapping[str, str] = field(default_factory=dict)
+    table: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +115,18 @@ class Table:
         parts = [(column.wire_name, column.type, named[column.name]) for column in columns]
         return odata.key_predicate(parts, in_path=in_path)
 
-    def _unknown(self, name: str) -> errors.UnknownColumn:
+    def nearest(self, name: str, links: Iterable[str] = ()) -> str:
+        """Return the advice for a mistyped column, or one of its `links`; "" where none is near."""
         label_of = next((name[: -len(end)] for end in ("yominame", "name") if name.endswith(end)), "")
         if label_of in self.columns:
-            remedy = (
-                f"It is the label of {label_of!r}: select that, and ask for annotations to get "
-                f"'{self.columns[label_of].wire_name}@OData.Community.Display.V1.FormattedValue'."
+            return (
+                f"It is the label of {label_of!r}: select that, and set labels to get it as a column beside it "
+                f"(in rows it is '{self.columns[label_of].wire_name}@OData.Community.Display.V1.FormattedValue')."
             )
-        else:
-            remedy = _did_you_mean(name, self.columns) or "Use the column's logical name."
+        return did_you_mean(name, [*self.columns, *links])
+
+    def _unknown(self, name: str) -> errors.UnknownColumn:
+        remedy = self.nearest(name) or "Use the column's logical name."
         return errors.UnknownColumn(f"The table {self.logical_name} has no column {name!r}", remedy=remedy)
 
 
@@ -136,6 +140,19 @@ _DEFINITION = {
     "$select": "LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute,ChangeTrackingEnabled,TableType",
     "$expand": f"{_ATTRIBUTES},{_KEYS},{_LOOKUP_TARGETS}",
 }
+
+_COLLECTIONS = {
+    "$select": "LogicalName",
+    "$expand": (
+        "OneToManyRelationships($select=ReferencedEntityNavigationPropertyName,ReferencingEntity),"
+        "ManyToManyRelationships($select=Entity1LogicalName,Entity1NavigationPropertyName,"
+        "Entity2LogicalName,Entity2NavigationPropertyName)"
+    ),
+}
+
+_AT_ONCE = (
+    4  # requests for the members of single column types: they wait for each other's way there and back else
+)
 
 # AttributeType -> the type to cast to and the members only that type has
 _DETAILS = {
@@ -158,6 +175,7 @@ class Tables:
         self._whole: dict[str, Table] = {}
         self._entity_sets: dict[str, str] = {}
         self._messages: dict[tuple[str, str], bool] = {}
+        self._collections: dict[str, dict[str, str]] = {}
         self._lock = threading.RLock()
 
     def outline(self, name: str) -> Table:
@@ -184,6 +202,43 @@ class Tables:
                 found = self._definition(name, {"$select": "EntitySetName"})
                 self._entity_sets[name] = found["EntitySetName"]
             return self._entity_sets[name]
+
+    def follow(self, table: Table, navigation: str) -> tuple[str, bool]:
+        """Return the table a navigation property leads to, and whether to a collection of its rows; raises UnknownColumn.
+
+        https://learn.microsoft.com/power-apps/developer/data-platform/webapi/web-api-navigation-properties
+        """
+        single = {
+            name: target for column in table.columns.values() for target, name in column.navigation.items()
+        }
+        if navigation in single:
+            return single[navigation], False
+        many = self.collections(table.logical_name)
+        if navigation in many:
+            return many[navigation], True
+        near = did_you_mean(navigation, [*single, *many])
+        raise errors.UnknownColumn(
+            f"The table {table.logical_name} has no navigation property {navigation!r}",
+            remedy=near
+            or "Names of navigation properties are in the table's relationships; their case counts.",
+        )
+
+    def nearest(self, table_name: str, name: str) -> str:
+        """Return the advice for a name that a query's text gets wrong: a column's, or a navigation property's."""
+        table = self.outline(table_name)
+        column = table.columns.get(name)
+        if column is not None and column.wire_name != name:
+            return f"The id that the lookup holds is called {column.wire_name!r} in a query's text."
+        links = {link for one in table.columns.values() for link in one.navigation.values()}
+        return table.nearest(name, (*links, *self.collections(table_name)))
+
+    def collections(self, name: str) -> dict[str, str]:
+        """Return the tables a table's collection-valued navigation properties lead to."""
+        with self._lock:
+            if name not in self._collections:
+                found = self._definition(name, _COLLECTIONS)
+                self._collections[name] = dict(_collections(name, found))
+            return self._collections[name]
 
     def accepts(self, table: Table, message: str) -> bool:
         """Say whether the table has a message such as CreateMultiple.
@@ -227,25 +282,28 @@ class Tables:
                 status=error.status,
                 code=error.code,
                 request_id=error.request_id,
-                remedy=self._similar(name),
+                remedy=self.similar(name),
             ) from error
 
-    def _similar(self, name: str) -> str:
+    def similar(self, name: str) -> str:
         """Return the advice for a mistyped table, whether by its letters or by its name in URLs."""
         found = self._get("EntityDefinitions?$select=LogicalName,EntitySetName")["value"]
         names = [table["LogicalName"] for table in found]
         for table in found:
             if table.get("EntitySetName") == name:
                 return f"{name!r} is its name in URLs; the logical name is {table['LogicalName']!r}."
-        return _did_you_mean(name, names) or "Use the table's logical name, for example 'account'."
+        return did_you_mean(name, names) or "Use the table's logical name, for example 'account'."
 
     def _detailed(self, table: Table) -> dict[str, Column]:
         columns = dict(table.columns)
         present = {"Lookup" if column.type in LOOKUPS else column.type for column in columns.values()}
-        for kind in _DETAILS.keys() & present:
-            cast, member = _DETAILS[kind]
-            path = f"EntityDefinitions(LogicalName='{table.logical_name}')/Attributes/Microsoft.Dynamics.CRM.{cast}"
-            for found in self._get(f"{path}?$select=LogicalName,{member}")["value"]:
+        details = [_DETAILS[kind] for kind in sorted(_DETAILS.keys() & present)]
+        path = f"EntityDefinitions(LogicalName='{table.logical_name}')/Attributes/Microsoft.Dynamics.CRM."
+        targets = [f"{path}{cast}?$select=LogicalName,{member}" for cast, member in details]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dynamics-metadata") as pool:
+            answers = list(pool.map(self._get, targets))
+        for (_, member), answer in zip(details, answers, strict=True):
+            for found in answer["value"]:
                 if column := columns.get(found["LogicalName"]):
                     columns[column.name] = _with_detail(column, member, found.get(member))
         return columns
@@ -258,7 +316,9 @@ class Tables:
 def _table(wire: Mapping[str, Any]) -> Table:
     primary_id = wire["PrimaryIdAttribute"]
     relationships = wire["ManyToOneRelationships"]
-    columns = [_column(found, relationships) for found in wire["Attributes"] if _visible(found)]
+    columns = [
+        _column(found, relationships, wire["LogicalName"]) for found in wire["Attributes"] if _visible(found)
+    ]
     return Table(
         logical_name=wire["LogicalName"],
         entity_set=wire["EntitySetName"],
@@ -274,13 +334,27 @@ def _table(wire: Mapping[str, Any]) -> Table:
     )
 
 
+def _collections(name: str, wire: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for found in wire.get("OneToManyRelationships") or ():
+        if navigation := found.get("ReferencedEntityNavigationPropertyName"):
+            yield navigation, found["ReferencingEntity"]
+    for found in wire.get("ManyToManyRelationships") or ():
+        first, second = (
+            (found[f"Entity{i}LogicalName"], found.get(f"Entity{i}NavigationPropertyName")) for i in (1, 2)
+        )
+        if first[0] == name and first[1]:
+            yield first[1], second[0]
+        if second[0] == name and second[1]:
+            yield second[1], first[0]
+
+
 def _visible(wire: Mapping[str, Any]) -> bool:
     """Say whether a column is the Web API's too: the virtual companions of lookups and choices are not."""
     name, owner = wire["LogicalName"], wire.get("AttributeOf")
     return not owner or name not in {f"{owner}name", f"{owner}yominame", f"{owner}type"}
 
 
-def _column(wire: Mapping[str, Any], relationships: Iterable[Mapping[str, Any]]) -> Column:
+def _column(wire: Mapping[str, Any], relationships: Iterable[Mapping[str, Any]], table: str) -> Column:
     name, kind = wire["LogicalName"], wire["AttributeType"]
     if kind == "Virtual":
         kind = ((wire.get("AttributeTypeName") or {}).get("Value") or kind).removesuffix("Type")
@@ -300,6 +374,7 @@ def _column(wire: Mapping[str, Any], relationships: Iterable[Mapping[str, Any]])
         valid_for_read=bool(wire.get("IsValidForRead")),
         targets=tuple(navigation),
         navigation=navigation,
+        table=table,
     )
 
 
@@ -313,6 +388,8 @@ def _with_detail(column: Column, member: str, value: Any) -> Column:
     return replace(column, targets=tuple(value or ()))
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), list(known), n=1)
-    return f"Did you mean {near[0]!r}?" if near else ""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question for a mistyped name, "" where none of the known ones is near."""
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
+    return f"Did you mean {by_lower[near[0]]!r}?" if near else ""

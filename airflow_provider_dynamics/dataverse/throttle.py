@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.dataverse.errors import DataverseError, Interrupted, Throttled, Unreachable
 
-__all__ = ["Clock", "Gate", "RetryPolicy", "Stop"]
+__all__ = ["Clock", "RetryPolicy", "Stop"]
+
+_LOOK_UP = 0.2  # seconds between looks at whether the work was cancelled, which no condition can tell
 
 
 class Stop:
@@ -24,7 +26,7 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._children: weakref.WeakSet[Stop] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may set it in the middle of `child`
 
     def set(self) -> None:
         with self._lock:
@@ -62,13 +64,18 @@ class Clock:
         if stop.wait(seconds):
             stop.check()
 
+    def hold(self, change: threading.Condition, stop: Stop) -> None:
+        """Wait until another thread announces a change, or a moment; raises Interrupted. The condition's lock is held."""
+        change.wait(_LOOK_UP)
+        stop.check()
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """How often and how long a request is repeated. All times are seconds.
 
     `Retry-After` is obeyed exactly; where it asks for more than `longest_retry_after` the error is raised
-    instead. Without it the wait doubles from `first_delay` to `longest_delay`, each time lengthened by up to
+    instead. Without it, or with 0, the wait doubles from `first_delay` to `longest_delay`, each time lengthened by up to
     its own length at random. No attempt starts later than `budget` after the first. Being throttled is normal
     under load and so allowed more often than faults are; a host that cannot even be reached is given up
     sooner.
@@ -108,7 +115,7 @@ class RetryPolicy:
             return self._sign_in_delay(error, attempt, elapsed)
         if attempt >= self._attempts(error):
             return None
-        if error.retry_after is None:
+        if not error.retry_after:  # 0 would be sixty requests in a moment
             delay = self._doubled(attempt, self.longest_delay)
         elif error.retry_after > self.longest_retry_after:
             return None
@@ -134,29 +141,3 @@ class RetryPolicy:
         if isinstance(error, Unreachable) and not error.sent:
             return self.connect_attempts
         return self.attempts
-
-
-class Gate:
-    """Where all requests of one client wait while the service has asked it to: limits are counted per user, not per connection."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._until = 0.0
-        self._closed_for = 0.0
-        self._lock = threading.Lock()
-
-    @property
-    def closed_for(self) -> float:
-        """Seconds the gate was closed so far; waits of several threads for the same reason count once."""
-        return self._closed_for
-
-    def close(self, seconds: float) -> None:
-        now = self._clock.now()
-        with self._lock:
-            self._closed_for += max(0.0, now + seconds - max(self._until, now))
-            self._until = max(self._until, now + seconds)
-
-    def wait(self, stop: Stop) -> None:
-        """Return when the gate is open; raises Interrupted."""
-        while (left := self._until - self._clock.now()) > 0:
-            self._clock.sleep(left, stop)

@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -22,17 +22,20 @@ from requests.auth import AuthBase
 from airflow_provider_dynamics import __version__
 from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.auth.network import Network, origin
-from airflow_provider_dynamics.dataverse import errors, failures
+from airflow_provider_dynamics.dataverse import batch, errors, failures
 from airflow_provider_dynamics.dataverse.answers import from_response, request_id
+from airflow_provider_dynamics.dataverse.batch import BatchOutcome
 from airflow_provider_dynamics.dataverse.errors import DataverseError
+from airflow_provider_dynamics.dataverse.governor import COSTLY_QUERY, Governor
 from airflow_provider_dynamics.dataverse.session import new_session
-from airflow_provider_dynamics.dataverse.throttle import Clock, Gate, RetryPolicy, Stop
+from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy, Stop
 
 __all__ = ["Request", "Response", "Sender", "Transport"]
 
 log = logging.getLogger(__name__)
 
 _LONGEST_URL = 32_768  # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview
+_OPTIONAL_ATTEMPTS = 3  # at what the service fails with, for an answer one can do without
 _WORTH_A_WARNING = 10.0  # seconds
 
 # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#http-headers
@@ -49,7 +52,9 @@ _HEADERS = {
 class Request:
     """What to send. `target` is relative to the Web API's root, already percent-encoded, or a whole link of the service.
 
-    `repeatable` marks a write that leaves the same state when carried out twice; reads always are.
+    `repeatable` marks a write that leaves the same state when carried out twice; reads always are. `optional`
+    marks a read that one can do without: what the service has no time for is not asked for again, and what it
+    fails at only twice.
     """
 
     method: str
@@ -57,6 +62,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
     repeatable: bool = False
+    optional: bool = False
 
     @property
     def reads(self) -> bool:
@@ -107,7 +113,7 @@ class Transport:
         self.root = f"{environment}/api/data/{api_version}/"
         self.retry = retry or RetryPolicy()
         self.clock = clock or Clock()
-        self.gate = Gate(self.clock)
+        self.governor = Governor(self.clock)
         self.stop = Stop()
         self.requests_sent = 0
         self._counting = threading.Lock()
@@ -130,10 +136,9 @@ class Transport:
         trouble, repeated = _Trouble(self.clock.now()), False
         while True:
             stop.check()
-            if self.retry.waits:
-                self.gate.wait(stop)
             try:
-                return self._attempt(request, url, repeated=repeated)
+                with self.governor.turn(stop, waits=self.retry.waits):
+                    return self._attempt(request, url, repeated=repeated)
             except (DataverseError, AuthenticationError) as error:
                 delay = self._delay(error, request, *trouble.after(error, self.clock.now()))
                 if delay is None:
@@ -143,7 +148,24 @@ class Transport:
                 repeated = repeated or (not request.reads and _maybe_done(error))
                 self._pause(error, delay, stop)
 
-    def _url(self, request: Request) -> str:
+    def send_together(self, requests: Sequence[Request], stop: Stop | None = None) -> list[BatchOutcome]:
+        """Send requests as one batch and return what came of each, in their order; one that fails does not end it."""
+        addressed = [(request, self._url(request, batch.LONGEST_INSIDE)) for request in requests]
+        response = self.send(batch.request(addressed, self._inside()), stop)
+        return [
+            self._outcome(request, part)
+            for request, part in zip(requests, batch.parts_of(response, len(requests)), strict=True)
+        ]
+
+    def _outcome(self, request: Request, part: batch.Part) -> BatchOutcome:
+        try:
+            return BatchOutcome(
+                request, self._checked(request, Response(part.status, part.headers, part.body))
+            )
+        except DataverseError as error:
+            return BatchOutcome(request, error=error)
+
+    def _url(self, request: Request, longest: int | None = None) -> str:
         link = re.match(r"https?://", request.target, re.IGNORECASE) is not None
         if link and origin(request.target) != self._origin:
             raise errors.ForeignLink(
@@ -151,15 +173,27 @@ class Transport:
                 asked=request.asked,
             )
         url = request.target if link else self.root + request.target
-        if len(url) > _LONGEST_URL:
+        longest = longest or (batch.LONGEST_INSIDE if request.reads else _LONGEST_URL)
+        if len(url) > longest:
             raise errors.BadRequest(
-                f"The request's address has {len(url):,} characters; Dataverse takes {_LONGEST_URL:,}",
+                f"The request's address has {len(url):,} characters; Dataverse takes {longest:,}",
                 asked=request.asked,
                 remedy="Select fewer columns or shorten the filter.",
             )
         return url
 
     def _attempt(self, request: Request, url: str, *, repeated: bool) -> Response:
+        if len(url) <= _LONGEST_URL:
+            return self._exchange(request, url, repeated=repeated)
+        carrier = batch.request([(request, url)], self._inside())  # the line of a request holds no more
+        [part] = batch.parts_of(self._exchange(carrier, self.root + carrier.target, repeated=repeated), 1)
+        return self._checked(request, Response(part.status, part.headers, part.body, repeated))
+
+    def _inside(self) -> dict[str, str]:
+        """Return the headers that each request of a batch carries itself."""
+        return {name: self._headers[name] for name in ("Accept", "OData-MaxVersion", "OData-Version")}
+
+    def _exchange(self, request: Request, url: str, *, repeated: bool) -> Response:
         began = time.perf_counter()
         with self._counting:
             self.requests_sent += 1
@@ -185,7 +219,7 @@ class Transport:
         prepared = requests.PreparedRequest()
         headers = {**self._headers, **({"If-None-Match": "null"} if request.reads else {}), **request.headers}
         if request.body is not None:
-            headers["Content-Type"] = "application/json; charset=utf-8"
+            headers.setdefault("Content-Type", "application/json; charset=utf-8")
         prepared.prepare(method=request.method, url=self.root, headers=headers, data=request.body)
         prepared.url = url  # set afterwards, as it is: prepare() would quote it anew
         prepared.prepare_auth(self._auth, url)
@@ -229,15 +263,19 @@ class Transport:
     ) -> float | None:
         if not error.retryable or not _may_repeat(error, request):
             return None
+        if request.optional and isinstance(error, errors.ServerError) and attempt >= _OPTIONAL_ATTEMPTS:
+            return None
         return self.retry.delay(error, attempt, elapsed)
 
     def _pause(self, error: DataverseError | AuthenticationError, delay: float, stop: Stop) -> None:
         if delay > _WORTH_A_WARNING:
             log.warning("Waiting %.0f s before trying again. %s", delay, error)
+        if isinstance(error, errors.Throttled) and error.code != COSTLY_QUERY:
+            self.governor.close(delay)
+            return
         if isinstance(error, errors.Throttled):
-            self.gate.close(delay)
-        else:
-            self.clock.sleep(delay, stop)
+            self.governor.note_wait(delay)
+        self.clock.sleep(delay, stop)
 
 
 class _Trouble:
@@ -263,6 +301,8 @@ class _Trouble:
 
 def _may_repeat(error: DataverseError | AuthenticationError, request: Request) -> bool:
     """Say whether sending the request again can do no harm after this error."""
+    if request.optional and isinstance(error, errors.ServerTimeout):
+        return False
     if request.reads or not _maybe_done(error):
         return True
     if isinstance(error, errors.ServerTimeout):
@@ -282,4 +322,6 @@ def _whole(response: Response) -> bool:
     if response.headers.get("Content-Type", "").startswith("text/plain"):
         return True
     body: Any = response.body.removeprefix(b"\xef\xbb\xbf").strip()
+    if response.headers.get("Content-Type", "").startswith("multipart/mixed"):
+        return bool(body[:2] == body[-2:] == b"--")
     return bool(body[:1] == b"{" and body[-1:] == b"}")

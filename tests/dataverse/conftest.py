@@ -80,6 +80,7 @@ DEFINITION: dict[str, Any] = {
         attribute("createdon", "DateTime"),
         attribute("new_start", "DateTime"),
         attribute("statecode", "State"),
+        attribute("donotemail", "Boolean"),
         attribute("statecodename", "Virtual", of="statecode"),
         attribute("new_topics", "Virtual", type_name="MultiSelectPicklistType"),
         attribute("primarycontactid", "Lookup"),
@@ -322,5 +323,5 @@ def _ours() -> list[threading.Thread]:
     return [
         found
         for found in threading.enumerate()
-        if found.name.startswith(("dynamics-next-page", "dynamics-bulk"))
+        if found.name.startswith(("dynamics-next-page", "dynamics-bulk", "dynamics-lane"))
     ]

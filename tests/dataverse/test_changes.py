@@ -96,8 +96,17 @@ def test_a_column_the_table_lacks_is_noticed_before_anything_is_read(online, req
     assert requests_mock.call_count == 1
 
 
-def test_a_page_with_deletions_offers_no_bytes_because_they_hold_more_than_its_rows(client, requests_mock):
-    for value, whole in (([{"name": "a"}], True), ([{"name": "a"}, GONE], False)):
-        requests_mock.get(ROOT + "accounts", json={"value": value, "@odata.deltaLink": LINK})
-        [page] = client.changes("account", since=LINK)
-        assert bool(page.body) is whole
+def test_a_page_with_deletions_keeps_its_bytes_and_its_rows_are_made_when_they_are_asked_for(
+    client, requests_mock
+):
+    requests_mock.get(ROOT + "accounts", json={"value": [{"name": "a"}, GONE], "@odata.deltaLink": LINK})
+    [page] = client.changes("account", since=LINK)
+    assert page.deleted == [Deleted(GONE["id"], GONE["reason"])]
+    assert b"deletedEntity" in page.body
+    assert page.rows == [{"name": "a"}]
+
+
+def test_a_page_of_changes_that_holds_no_rows_is_refused(client, requests_mock):
+    requests_mock.get(ROOT + "accounts", json={"value": ["/$deletedEntity"], "@odata.deltaLink": LINK})
+    with pytest.raises(errors.BadResponse):
+        list(client.changes("account", since=LINK))

@@ -56,6 +56,7 @@ def fault(code: str, message: str = "Said so.") -> dict[str, object]:
         pytest.param(400, "0x80081111", errors.ServerTimeout, id="a slow plug-in"),
         pytest.param(500, "0x80040216", errors.ServerError, id="something unexpected"),
         pytest.param(400, "0x80060888", errors.BadRequest, id="OData's code for anything"),
+        pytest.param(400, "0x8004e023", errors.AggregateLimit, id="an aggregate over the limit"),
     ],
 )
 def test_the_code_of_dataverse_decides(status, code, kind):
@@ -63,6 +64,21 @@ def test_the_code_of_dataverse_decides(status, code, kind):
     assert type(error) is kind
     assert error.code == code
     assert error.status == status
+
+
+@pytest.mark.parametrize(
+    ("code", "todo"),
+    [
+        pytest.param("0x8004430a", "divide the rows by a condition", id="too many rows without a cookie"),
+        pytest.param("0x8004430c", "join equal ones with is_in", id="too many conditions"),
+        pytest.param("0x8004430d", "in a query of their own", id="too many joins"),
+        pytest.param("0x8004430e", "some of them at a time", id="too many values"),
+    ],
+)
+def test_a_query_over_a_limit_is_told_how_to_stay_below(code, todo):
+    error = answered(400, fault(code))
+    assert todo in error.remedy
+    assert not error.retryable
 
 
 @pytest.mark.parametrize(
@@ -220,6 +236,17 @@ def test_a_missing_privilege_is_named_in_the_remedy(said):
     assert error.remedy.startswith(
         "Give the user a security role with the privilege prvReadAccount: Power Platform"
     )
+
+
+def test_a_column_that_odata_does_not_find_is_told_from_its_other_errors():
+    message = "Could not find a property named 'nme' on type 'Microsoft.Dynamics.CRM.account'."
+    assert type(answered(400, fault("0x80060888", message))) is errors.UnknownColumn
+    assert type(answered(400, fault("0x80060888", "Something else."))) is errors.BadRequest
+
+
+def test_an_option_that_change_tracking_does_not_take_says_what_to_do():
+    message = 'The "$filter" query parameter isn\'t supported when Change Tracking is enabled.'
+    assert "choose among the rows that come" in str(answered(400, fault("0x80060888", message)))
 
 
 def test_a_refusal_that_is_a_web_page_is_not_taken_for_dataverses():

@@ -1,4 +1,4 @@
-"""A page's bytes stand in for its rows only while they hold exactly those rows."""
+"""A page's bytes stand in for its rows only while they hold exactly those rows, and the deletions that it names."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_changes_without_deletions_keep_their_bytes():
     assert page.deleted == []
 
 
-def test_changes_with_deletions_have_no_bytes_that_would_show_them_as_rows():
+def test_changes_with_deletions_keep_their_bytes_too():
     page = only_changes({"accountid": "a"}, DELETION)
-    assert page.body == b""
+    assert json.loads(page.body)["value"] == [*page.rows, DELETION]
     assert page.rows == [{"accountid": "a"}]
     assert [gone.row_id for gone in page.deleted] == ["b"]
     assert page.delta_link == DELTA

@@ -208,7 +208,16 @@ def test_money_is_exact_and_nothing_else_is_changed():
         pytest.param(Query("account", top=9000), "accounts", "odata.maxpagesize=5000", id="more than a page can hold"),
         pytest.param(Query("account", page_size=9000), "accounts", "odata.maxpagesize=5000", id="a page too large"),
         pytest.param(
+            Query("account", apply="aggregate($count as n)", page_size=10),
+            "accounts?$apply=aggregate($count%20as%20n)",
+            None,
+            id="groups, whose paging is written nowhere",
+        ),
+        pytest.param(
             Query("account", order_by="name desc"), "accounts?$orderby=name%20desc,accountid", None, id="a definite order"
+        ),
+        pytest.param(
+            Query("account", order_by="name, "), "accounts?$orderby=name,accountid", None, id="an order with a comma left over"
         ),
         pytest.param(
             Query("account", order_by="accountid desc"), "accounts?$orderby=accountid%20desc", None, id="by the id"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 
 from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.dataverse import Clock, RetryPolicy, errors
-from airflow_provider_dynamics.dataverse.throttle import Gate, Stop
+from airflow_provider_dynamics.dataverse.throttle import Stop
 
 
 def busy(seconds=None):
@@ -41,6 +42,11 @@ def test_retry_after_is_never_shortened_but_given_up():
     policy = RetryPolicy(longest_retry_after=300)
     assert policy.delay(busy(300.0), 1, 0) == 300.0
     assert policy.delay(busy(301.0), 1, 0) is None
+
+
+def test_a_retry_after_of_nothing_is_no_leave_to_ask_sixty_times_in_a_moment():
+    policy = RetryPolicy(random=lambda: 0.0)
+    assert [policy.delay(busy(0.0), attempt, 0) for attempt in range(1, 4)] == [1, 2, 4]
 
 
 def test_without_retry_after_the_wait_doubles_up_to_a_limit():
@@ -102,18 +108,6 @@ def test_never_gives_up_at_once(error):
     assert not RetryPolicy.never().waits
 
 
-def test_waits_of_several_threads_for_one_reason_count_once(clock):
-    gate = Gate(clock)
-    gate.close(10)
-    gate.close(10)
-    gate.close(15)
-    assert gate.closed_for == 15
-    gate.wait(Stop())
-    assert clock.slept == [15]
-    gate.wait(Stop())
-    assert clock.slept == [15]
-
-
 def test_a_real_wait_ends_as_soon_as_it_is_stopped():
     stop = Stop()
     outcome = []
@@ -142,3 +136,20 @@ def test_stopping_reaches_children_but_not_parents():
     for stopped in (child, second, parent.child()):
         with pytest.raises(errors.Interrupted):
             stopped.check()
+
+
+def test_a_signal_in_the_middle_of_making_a_child_may_end_the_work():
+    stop = Stop()
+
+    class Interrupting(weakref.WeakSet[Stop]):
+        """Stands for the handler of a signal that comes at the worst moment."""
+
+        def add(self, item):
+            super().add(item)
+            stop.set()
+
+    stop._children = Interrupting()
+    ended = threading.Thread(target=stop.child, daemon=True)
+    ended.start()
+    ended.join(5)
+    assert not ended.is_alive()

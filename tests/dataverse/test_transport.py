@@ -47,6 +47,29 @@ def transport(make_transport):
     return make_transport()
 
 
+def test_the_wait_for_a_costly_query_counts_as_throttled_and_holds_nobody_else(
+    transport, requests_mock, clock
+):
+    refusal = {
+        "status_code": 429,
+        "headers": {"Retry-After": "7"},
+        "json": {"error": {"code": "0x80048544", "message": "conflicts with query throttling"}},
+    }
+    requests_mock.get(ROOT + "accounts", [refusal, OK])
+    transport.send(READ)
+    assert clock.slept == [7.0]
+    assert transport.governor.closed_for == 7.0
+    transport.send(READ)
+    assert clock.slept == [7.0]
+
+
+def test_an_answer_one_can_do_without_is_soon_given_up(transport, requests_mock):
+    requests_mock.get(ROOT + "accounts", status_code=500, json={"error": {"code": "", "message": "boom"}})
+    with pytest.raises(errors.ServerError):
+        transport.send(Request("GET", "accounts", optional=True))
+    assert requests_mock.call_count == 3
+
+
 def test_every_request_carries_the_documented_headers(transport, requests_mock):
     requests_mock.get(ROOT + "accounts", **OK)
     transport.send(READ)
@@ -125,7 +148,7 @@ def test_throttling_is_waited_out_whatever_was_asked(  # noqa: PLR0917  # fixtur
     transport.send(request_)
     assert clock.slept == waits
     assert mocked.call_count == len(answers) + 1
-    assert transport.gate.closed_for == sum(waits)
+    assert transport.governor.closed_for == sum(waits)
 
 
 def test_a_wait_that_is_too_long_is_an_error_at_once(transport, requests_mock, clock):
@@ -146,7 +169,7 @@ def test_a_policy_of_never_hands_throttling_back_at_once(make_transport, request
 def test_one_threads_throttling_holds_the_others_too(transport, requests_mock, clock):
     requests_mock.get(ROOT + "accounts", [{"status_code": 429, "headers": {"Retry-After": "9"}}, OK])
     requests_mock.get(ROOT + "contacts", **OK)
-    transport.gate.close(5)
+    transport.governor.close(5)
     transport.send(Request("GET", "contacts"))
     assert clock.slept == [5]
 
@@ -406,8 +429,10 @@ def test_a_redirect_is_not_followed(transport, requests_mock):
 
 
 def test_an_address_dataverse_would_not_take_is_not_sent(transport, requests_mock):
+    with pytest.raises(errors.BadRequest, match="65,536"):
+        transport.send(Request("GET", "accounts?$filter=" + "x" * 65536))
     with pytest.raises(errors.BadRequest, match="32,768"):
-        transport.send(Request("GET", "accounts?$filter=" + "x" * 32768))
+        transport.send(Request("PATCH", "accounts(name='" + "x" * 32768 + "')", body=b"{}"))
     assert requests_mock.call_count == 0
 
 
