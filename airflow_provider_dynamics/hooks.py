@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseHook
 
 from airflow_provider_dynamics.compat import aread_extra, mask_secret
+from airflow_provider_dynamics.lineage import used
 from airflow_provider_dynamics.metrics import count_sign_in, gauge_days_left
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dynamics.connection import Settings
     from airflow_provider_dynamics.connection.health import Health
-    from airflow_provider_dynamics.dataverse import Client, Query
+    from airflow_provider_dynamics.dataverse import Client, Source
 
 __all__ = ["DynamicsHook", "allowed_authorities", "sign_in_options", "tried"]
 
@@ -58,29 +59,35 @@ class DynamicsHook(BaseHook):
     def get_conn(self, **options: Any) -> Client:
         """Open a client, to be used as a context manager; its access tokens are masked in logs.
 
+        The tables it reads and writes are noted in Airflow's lineage of hooks.
+
         :param options: what else `Settings.client` takes, such as `retry`
         """
-        return self.settings.client(**{**sign_in_options(), **options})
+        client = self.settings.client(**{**sign_in_options(), **options})
+        client.on_use = partial(used, self, client.environment)
+        return client
 
-    def get_rows(self, query: Query) -> list[dict[str, Any]]:
-        """Return all rows of a query, in memory: for look-ups, not for exports."""
+    def get_rows(self, query: Source) -> list[dict[str, Any]]:
+        """Return all rows of a query, a FetchXML document or a view, in memory: for look-ups, not for exports."""
         with self.get_conn() as client:
             return list(client.rows(query))
 
-    def get_first(self, query: Query) -> dict[str, Any] | None:
-        """Return a query's first row, None if there is none."""
-        with self.get_conn() as client:
-            return next(client.rows(replace(query, top=1, page_size=None)), None)
+    def get_first(self, query: Source) -> dict[str, Any] | None:
+        """Return the first row of a query, a FetchXML document or a view, None if there is none."""
+        from airflow_provider_dynamics.dataverse.query import first_row
 
-    def get_df(self, query: Query, df_type: Literal["pandas", "polars", "arrow"] = "pandas") -> Any:
-        """Return all rows of a query as a data frame with the table's own types.
+        with self.get_conn() as client:
+            return next(client.rows(first_row(query)), None)
+
+    def get_df(self, query: Source, df_type: Literal["pandas", "polars", "arrow"] = "pandas") -> Any:
+        """Return all rows of a query, a FetchXML document or a saved query as a data frame, typed by metadata.
 
         :param df_type: "pandas" (Arrow-backed), "polars" or "arrow"
         """
-        from airflow_provider_dynamics.formats import frame
+        from airflow_provider_dynamics.formats import frame, result_fields
 
         with self.get_conn() as client:
-            return frame(client.pages(query), client.table(query.table), query.select, df_type)
+            return frame(client.pages(query), result_fields(client.columns(query)), df_type)
 
     def credential_health(self) -> Health:
         """Say how long the connection's credential still lasts, as far as that is known, and as a metric too.

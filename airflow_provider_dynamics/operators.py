@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
+from xml.sax.saxutils import escape
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_dynamics.compat import RetryPolicy, retry_arguments
 from airflow_provider_dynamics.hooks import DynamicsHook
+from airflow_provider_dynamics.lineage import TellsLineage
+from airflow_provider_dynamics.links import DynamicsRowLink, DynamicsTableLink, Linked
 from airflow_provider_dynamics.retry import (
     DEFAULT_RETRY_POLICY,
     DynamicsRetryableError,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.connection.health import Health
-    from airflow_provider_dynamics.dataverse import Client
+    from airflow_provider_dynamics.dataverse import Client, Condition, Expand, Source
 
 __all__ = [
     "DynamicsOperator",
@@ -36,14 +39,16 @@ __all__ = [
     "DynamicsRefreshTokenOperator",
     "names",
     "odata_text",
+    "source_of",
     "whole_number",
+    "xml_text",
 ]
 
 _OLD = 60.0  # days since the last renewal, of the 90 that Entra gives, from which somebody should know
 
 
 def odata_text(value: Any) -> Any:
-    """Return a date or a time as the OData literal that means it; a time without a zone is UTC. Others stay.
+    """Return a date, a time or a truth as the OData literal that means it; a time without a zone is UTC. Others stay.
 
     https://docs.oasis-open.org/odata/odata/v4.01/odata-v4.01-part2-url-conventions.html#sec_PrimitiveLiterals
     """
@@ -53,10 +58,20 @@ def odata_text(value: Any) -> Any:
         return f"{moment:%Y-%m-%dT%H:%M:%S}{'.' if fraction else ''}{fraction}Z"
     if isinstance(value, date):
         return f"{value:%Y-%m-%d}"
-    return value
+    return str(value).lower() if isinstance(value, bool) else value
 
 
-class DynamicsOperator(BaseOperator):
+def xml_text(value: Any) -> Any:
+    """Return a value as it stands inside an XML document, dates as OData spells them; what is marked safe stays.
+
+    https://learn.microsoft.com/power-apps/developer/data-platform/fetchxml/filter-rows
+    """
+    if value is None or hasattr(value, "__html__"):
+        return value
+    return escape(str(odata_text(value)), {'"': "&quot;", "'": "&apos;"})
+
+
+class DynamicsOperator(TellsLineage, Linked, BaseOperator):
     """What operators, sensors and transfers share: the connection, the client's life, failing, rendering OData text.
 
     :param dynamics_conn_id: the connection of type ``dynamics``
@@ -64,7 +79,8 @@ class DynamicsOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("dynamics_conn_id",)
-    odata_fields: ClassVar[frozenset[str]] = frozenset({"filter", "expand", "order_by"})
+    odata_fields: ClassVar[frozenset[str]] = frozenset({"filter", "expand", "order_by", "apply"})
+    xml_fields: ClassVar[frozenset[str]] = frozenset({"fetch_xml"})
     ui_color = "#dbe5f6"
 
     _client: Client | None = None
@@ -90,7 +106,7 @@ class DynamicsOperator(BaseOperator):
         :param options: what ``DynamicsHook.get_conn`` takes
         """
         with airflow_errors(), self.hook.get_conn(**options) as client:
-            self._client = client
+            self._client, self.noted_environment = client, client.environment
             try:
                 yield client
             finally:
@@ -132,33 +148,74 @@ class DynamicsOperator(BaseOperator):
         jinja_env: jinja2.Environment,
         seen_oids: set[int],
     ) -> None:
-        """Render as Airflow does, but a date inside OData text becomes a literal instead of Python's spelling.
+        """Render as Airflow does, but what is rendered into a query is spelled as the query needs it.
 
-        Airflow's own place to change rendering: mapped tasks are rendered through it too.
+        A date inside OData text becomes a literal, a value inside FetchXML is escaped, and the texts that a condition
+        made with `column(…)` compares with are rendered one by one. Airflow's own place to change rendering: mapped
+        tasks are rendered through it too.
         """
-        fields = list(template_fields)
-        odata = [name for name in fields if parent is self and name in self.odata_fields]
-        others = [name for name in fields if name not in odata]
-        super()._do_render_template_fields(parent, others, context, jinja_env, seen_oids)
-        if odata:
-            literal = jinja_env.overlay(finalize=odata_text)
-            super()._do_render_template_fields(parent, odata, context, literal, seen_oids)
+        spelled: dict[str, list[str]] = {"odata": [], "xml": [], "": []}
+        for name in template_fields:
+            own = parent is self
+            kind = (
+                "odata"
+                if own and name in self.odata_fields
+                else "xml"
+                if own and name in self.xml_fields
+                else ""
+            )
+            spelled[kind].append(name)
+        environments = {
+            "": jinja_env,
+            "odata": jinja_env.overlay(finalize=odata_text),
+            "xml": jinja_env.overlay(finalize=xml_text),
+        }
+        for kind, fields in spelled.items():
+            left = self._beside_values(fields, context, environments[kind]) if kind == "odata" else fields
+            if left:
+                super()._do_render_template_fields(parent, left, context, environments[kind], seen_oids)
+
+    def _beside_values(
+        self, fields: Iterable[str], context: Context, jinja_env: jinja2.Environment
+    ) -> list[str]:
+        """Render the texts inside conditions and expands, which Airflow passes by, and return the other fields."""
+        from airflow_provider_dynamics.dataverse.query import mapped
+
+        def rendered(text: str) -> Any:
+            return self.render_template(text, context, jinja_env)
+
+        left = []
+        for name in fields:
+            value = getattr(self, name)
+            made = mapped(value, rendered)
+            if made is value:
+                left.append(name)
+            else:
+                setattr(self, name, made)
+        return left
 
 
 class DynamicsQueryOperator(DynamicsOperator):
-    """Return a few rows of a table as XCom, each a dict by the names Dynamics uses.
+    """Return a few rows as XCom, each a dict by the names Dynamics uses: of a table, a FetchXML document or a view.
 
     More than ``max_rows`` is an error, never a silent cut: XCom lives in Airflow's database. It also keeps
-    decimals to about 15 digits only; a file has them all. Everything but ``max_rows`` is templated; a date
-    rendered into ``filter`` becomes an OData literal.
+    decimals to about 15 digits only; a file has them all. Everything but ``labels``, ``annotations`` and
+    ``max_rows`` is templated: a date rendered into OData text becomes a literal, a value rendered into FetchXML is
+    escaped.
 
     :param table: the table's logical name, such as ``account``
     :param select: logical names of the columns to return; empty for all
-    :param filter: OData ``$filter`` text
-    :param expand: OData ``$expand`` text
+    :param filter: OData ``$filter`` text, or a condition made with ``column(…)``
+    :param expand: OData ``$expand`` text, or a list of ``Expand``: related rows
     :param order_by: OData ``$orderby`` text
     :param top: at most so many rows
-    :param annotations: also return formatted values and lookup targets, as ``column@...`` keys
+    :param apply: OData ``$apply`` text: aggregates and groups
+    :param fetch_xml: a FetchXML document, or the path of a template that ends in ``.xml``; it names its table itself
+    :param saved_query: name or id of a system view of ``table``
+    :param user_query: name or id of a view that a user has saved
+    :param labels: name the columns as files do (``primarycontactid``, ``primarycontactid.fullname``), and add the labels
+        of choices (``statecodename``), the names (``primarycontactidname``) and tables (``customeridtype``) of lookups
+    :param annotations: also return formatted values and lookup targets, as ``column@...`` keys; not for FetchXML and views
     :param max_rows: fail if there are more rows than this
     :param dynamics_conn_id: the connection of type ``dynamics``
     """
@@ -171,17 +228,29 @@ class DynamicsQueryOperator(DynamicsOperator):
         "expand",
         "order_by",
         "top",
+        "apply",
+        "fetch_xml",
+        "saved_query",
+        "user_query",
     )
+    template_ext: Sequence[str] = (".xml",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"fetch_xml": "xml"}
+    operator_extra_links = (DynamicsTableLink(), DynamicsRowLink())
 
     def __init__(
         self,
         *,
-        table: str,
+        table: str | None = None,
         select: Sequence[str] = (),
-        filter: str | None = None,
-        expand: str | None = None,
+        filter: str | Condition | None = None,
+        expand: str | Sequence[Expand] | None = None,
         order_by: str | None = None,
         top: int | str | None = None,
+        apply: str | None = None,
+        fetch_xml: str | None = None,
+        saved_query: str | None = None,
+        user_query: str | None = None,
+        labels: bool = False,
         annotations: bool = False,
         max_rows: int = 1000,
         **kwargs: Any,
@@ -193,41 +262,68 @@ class DynamicsQueryOperator(DynamicsOperator):
         self.expand = expand
         self.order_by = order_by
         self.top = top
+        self.apply = apply
+        self.fetch_xml = fetch_xml
+        self.saved_query = saved_query
+        self.user_query = user_query
+        self.labels = labels
         self.annotations = annotations
         self.max_rows = max_rows
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Run the query.
 
-        :raises AirflowFailException: there are more than ``max_rows`` rows, or the service refuses for good
+        :raises AirflowFailException: the arguments contradict each other, there are more than ``max_rows`` rows, or the
+            service refuses for good
         """
-        from airflow_provider_dynamics.dataverse.query import Query
+        with self.client() as client:
+            source = self._source()
+            self.note_table(source.table)
+            rows = self._rows(client, source)
+            self.note_table(source.table, rows)
+            if self.labels:
+                rows = self._with_labels(client, source, rows)
+            self.log.info(
+                "Read %d rows of %s; %d requests, %.1f s throttled.",
+                *(len(rows), source.table, client.requests_sent, client.throttled_seconds),
+            )
+        return rows
 
-        query = Query(
+    def _source(self) -> Source:
+        return source_of(
             self.table,
-            select=names(self.select),
+            select=self.select,
             filter=self.filter,
             expand=self.expand,
             order_by=self.order_by,
-            top=whole_number("top", self.top),
+            top=self.top,
+            apply=self.apply,
             annotations=self.annotations,
+            fetch_xml=self.fetch_xml,
+            saved_query=self.saved_query,
+            user_query=self.user_query,
+            labels=self.labels,
             page_size=None if self.top else min(self.max_rows + 1, 5000),
         )
-        with self.client() as client:
-            rows: list[dict[str, Any]] = []
-            for row in client.rows(query):
-                if len(rows) == self.max_rows:
-                    raise AirflowFailException(
-                        f"The query on {self.table} has more than {self.max_rows} rows, too many for XCom. Narrow "
-                        "filter or set top, raise max_rows if they are small, or write them to a file with "
-                        "DynamicsToObjectStorageOperator."
-                    )
-                rows.append(row)
-        self.log.info(
-            "Read %d rows of %s; %d requests, %.1f s throttled.",
-            *(len(rows), self.table, client.requests_sent, client.throttled_seconds),
-        )
+
+    def _rows(self, client: Client, source: Source) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for row in client.rows(source):
+            if len(rows) == self.max_rows:
+                raise AirflowFailException(
+                    f"The query on {source.table} has more than {self.max_rows} rows, too many for XCom. Narrow "
+                    "it or set top, raise max_rows if they are small, or write them to a file with "
+                    "DynamicsToObjectStorageOperator."
+                )
+            rows.append(row)
         return rows
+
+    @staticmethod
+    def _with_labels(client: Client, source: Source, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        from airflow_provider_dynamics.dataverse.results import named
+
+        columns = client.columns(source)
+        return [named(row, columns) for row in rows]
 
 
 class DynamicsRefreshTokenOperator(DynamicsOperator):
@@ -298,6 +394,68 @@ class DynamicsRefreshTokenOperator(DynamicsOperator):
                 "The refresh token of %s had not been used for %.0f days; Entra drops it after 90. Run this more often.",
                 *(self.dynamics_conn_id, before.days_since_rotation),
             )
+
+
+_OF_A_QUERY = ("select", "filter", "expand", "order_by", "top", "apply", "annotations")
+
+
+def source_of(
+    table: str | None,
+    *,
+    fetch_xml: str | None = None,
+    saved_query: str | None = None,
+    user_query: str | None = None,
+    page_size: int | str | None = None,
+    labels: bool = False,
+    **query: Any,
+) -> Source:
+    """Return what an operator's arguments ask for; ``query`` are arguments of `Query`.
+
+    :raises AirflowFailException: they do not go together, or one of them cannot be
+    """
+    from airflow_provider_dynamics.dataverse.query import FetchXml, Query, SavedQuery
+
+    asked = {name: value for name, value in query.items() if _is_given(value)}
+    given = {"fetch_xml": fetch_xml, "saved_query": saved_query, "user_query": user_query}
+    _check_together(table, [name for name, value in given.items() if value], asked)
+    size = whole_number("page_size", page_size)
+    if fetch_xml and fetch_xml.strip("\ufeff \t\r\n")[:1] not in {"", "<"}:
+        raise AirflowFailException(
+            f"fetch_xml is {fetch_xml[:100]!r}, which is no FetchXML document. A template file must end in .xml, and stand in "
+            "the DAG's folder or its template_searchpath."
+        )
+    try:
+        if fetch_xml:
+            return FetchXml(fetch_xml, page_size=size, labels=labels)
+        if saved_query or user_query:
+            view = str(saved_query or user_query)
+            return SavedQuery(str(table), view, personal=not saved_query, page_size=size, labels=labels)
+        asked["select"], asked["top"] = names(asked.get("select")), whole_number("top", asked.get("top"))
+        return Query(str(table), page_size=size, labels=labels, **asked)
+    except (ValueError, TypeError) as error:
+        raise AirflowFailException(f"{error}.") from error
+
+
+def _is_given(value: Any) -> bool:
+    """Say whether an argument says something; a condition is neither true nor false."""
+    return value is not None and value is not False and not (hasattr(value, "__len__") and len(value) == 0)
+
+
+def _check_together(table: str | None, others: Sequence[str], query: Iterable[str]) -> None:
+    if len(others) > 1:
+        raise AirflowFailException(f"{' and '.join(others)} were both given: keep one of them.")
+    lost = [name for name in _OF_A_QUERY if name in query]
+    if others and lost:
+        raise AirflowFailException(
+            f"{others[0]} says itself what is read, so {' and '.join(lost)} would be lost: leave "
+            f"{'it' if len(lost) == 1 else 'them'} out, or {others[0]}."
+        )
+    if others == ["fetch_xml"] and table:
+        raise AirflowFailException("fetch_xml names its table itself: leave table out.")
+    if others != ["fetch_xml"] and not table:
+        raise AirflowFailException(
+            "There is nothing to read: name a table, or give fetch_xml, or a table and saved_query or user_query."
+        )
 
 
 def whole_number(name: str, value: Any) -> int | None:

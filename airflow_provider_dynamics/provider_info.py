@@ -217,6 +217,7 @@ def get_provider_info() -> dict[str, Any]:
                 "to_openlineage_converter": f"{_PACKAGE}.assets.convert_to_openlineage",
             }
         ],
+        "extra-links": [f"{_PACKAGE}.links.DynamicsTableLink", f"{_PACKAGE}.links.DynamicsRowLink"],
         "config": {
             "dynamics": {
                 "description": f"Options of the {_PRODUCT} provider.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,6 +10,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from airflow_provider_dynamics.links import DynamicsRowLink, DynamicsTableLink
 from airflow_provider_dynamics.operators import DynamicsOperator
 from airflow_provider_dynamics.retry import DynamicsRetryableError, airflow_errors
 from airflow_provider_dynamics.triggers import (
@@ -22,6 +23,8 @@ from airflow_provider_dynamics.triggers import (
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_dynamics.dataverse import Condition
 
 __all__ = ["DynamicsCredentialExpirySensor", "DynamicsRowSensor", "DynamicsSensor"]
 
@@ -86,32 +89,58 @@ class DynamicsRowSensor(DynamicsSensor):
     Returns ``{"table": …, "row_id": …}`` of a row that was found.
 
     :param table: the table's logical name, such as ``account``
-    :param filter: OData ``$filter`` text; a date rendered into it becomes an OData literal
+    :param filter: OData ``$filter`` text, into which a date is rendered as an OData literal, or a condition made with
+        ``column(…)``
     :param row_id: the row's GUID
     :param deferrable: wait in the triggerer; default: Airflow's ``[operators] default_deferrable``
     :param dynamics_conn_id: the connection of type ``dynamics``
     """
 
     template_fields: Sequence[str] = ("dynamics_conn_id", "table", "filter", "row_id")
+    operator_extra_links = (DynamicsTableLink(), DynamicsRowLink())
 
     def __init__(
-        self, *, table: str, filter: str | None = None, row_id: str | None = None, **kwargs: Any
+        self,
+        *,
+        table: str,
+        filter: str | Condition | None = None,
+        row_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.table = table
         self.filter = filter
         self.row_id = row_id
+        self._text: str | None = None
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once whether there is such a row."""
         with self.client() as client:
-            found = find_row(client, self.table, filter=self.filter, row_id=self.row_id)
+            if not isinstance(self.filter, str | None):
+                self._text = client.filter_text(self.table, self.filter)
+            found = find_row(client, self.table, filter=self._text or self.filter, row_id=self.row_id)
+        self.linked_row = found
         return PokeReturnValue(found is not None, {"table": self.table, "row_id": found} if found else None)
 
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+        """Return the row that the trigger has found."""
+        found = super().execute_complete(context, event)
+        self.linked_row = found.get("row_id")
+        return found
+
     def trigger(self) -> DynamicsRowTrigger:
+        """Return the trigger; a trigger keeps text, so a condition is given as the first look has spelled it.
+
+        :raises DynamicsRetryableError: it could not spell it, for it never got to know the table's columns
+        """
+        text = self._text or self.filter
+        if not isinstance(text, str | None):
+            raise DynamicsRetryableError(
+                f"The columns of {self.table} could not be read, which the filter needs."
+            )
         return DynamicsRowTrigger(
             table=self.table,
-            filter=self.filter,
+            filter=text,
             row_id=self.row_id,
             dynamics_conn_id=self.dynamics_conn_id,
             poll_interval=self.poke_interval,

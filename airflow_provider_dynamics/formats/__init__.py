@@ -1,28 +1,45 @@
-"""Rows to files and back: Parquet, NDJSON and CSV on any ObjectStoragePath, typed by the table's metadata.
+"""Rows to files and back: Parquet, NDJSON and CSV on any ObjectStoragePath, typed by metadata.
 
-One room, so that an export, a change file, a load and a data frame agree about every type. pyarrow, pandas
-and polars are imported only by the calls that need them.
+One room, so that an export, a change file, a load, a data frame and a database agree about every type. pyarrow,
+pandas and polars are imported only by the calls that need them.
 """
 
 from __future__ import annotations
 
-from airflow_provider_dynamics.formats.arrow import arrow_schema
-from airflow_provider_dynamics.formats.fields import Field, FormatError, file_fields
+from airflow_provider_dynamics.formats.arrow import BatchBuilder, arrow_schema
+from airflow_provider_dynamics.formats.drift import Change, Differences, schema_differences, settle
+from airflow_provider_dynamics.formats.fields import (
+    Field,
+    FormatError,
+    fields_from_json,
+    fields_to_json,
+    file_fields,
+    result_fields,
+)
 from airflow_provider_dynamics.formats.frames import frame
 from airflow_provider_dynamics.formats.readers import FileRow, Reader, reader
 from airflow_provider_dynamics.formats.storage import file_format_of
-from airflow_provider_dynamics.formats.writers import Writer, writer
+from airflow_provider_dynamics.formats.writers import Prepared, Writer, writer
 
 __all__ = [
+    "BatchBuilder",
+    "Change",
+    "Differences",
     "Field",
     "FileRow",
     "FormatError",
+    "Prepared",
     "Reader",
     "Writer",
     "arrow_schema",
+    "fields_from_json",
+    "fields_to_json",
     "file_fields",
     "file_format_of",
     "frame",
     "reader",
+    "result_fields",
+    "schema_differences",
+    "settle",
     "writer",
 ]

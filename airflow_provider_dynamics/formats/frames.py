@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_dynamics.formats.arrow import BatchBuilder, need
-from airflow_provider_dynamics.formats.fields import FormatError, file_fields
-
-if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.tables import Table
+from airflow_provider_dynamics.formats.fields import Field, FormatError
 
 
-def frame(pages: Iterable[Any], table: Table, select: Sequence[str] = (), df_type: str = "pandas") -> Any:
+def frame(pages: Iterable[Any], fields: Sequence[Field], df_type: str = "pandas") -> Any:
     """Return all rows of `pages` as one frame: "pandas" (Arrow-backed types), "polars" or "arrow".
 
     Every row is held in memory. Integers with nulls stay integers and decimals stay exact in all three.
@@ -22,7 +19,7 @@ def frame(pages: Iterable[Any], table: Table, select: Sequence[str] = (), df_typ
     if df_type not in _MAKERS:
         raise FormatError(f"df_type is {df_type!r}: use one of {', '.join(_MAKERS)}")
     pa = need("pyarrow", "pandas" if df_type == "pandas" else "polars", f"a {df_type} frame")
-    builder = BatchBuilder(file_fields(table, select))
+    builder = BatchBuilder(fields)
     table_of_rows = pa.Table.from_batches((builder.batch(page) for page in pages), builder.schema)
     return _MAKERS[df_type](table_of_rows)
 

@@ -6,6 +6,7 @@ A file is written beside its final name and moved there at the end, so a reader 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import pathlib
 import posixpath
@@ -61,6 +62,10 @@ class Place:
         """Tell whether something stands there now."""
         return os.path.lexists(self.path) if self.local else bool(self.fs.exists(self.path))
 
+    def folder(self) -> bool:
+        """Tell whether a folder stands there: on a store of objects, whether names lie below it."""
+        return pathlib.Path(self.path).is_dir() if self.local else bool(self.fs.isdir(self.path))
+
     def open(self, mode: str) -> BinaryIO:
         """Open the file there; for writing, missing local folders are made."""
         if not self.local:
@@ -80,6 +85,9 @@ class Place:
         """Put this file under the target's name, replacing what stands there: one step on a local disk."""
         if self.local:
             pathlib.Path(self.path).replace(target.path)
+        elif glob.has_magic(self.path):  # which mv and rm would take for a pattern
+            self.fs.cp_file(self.path, target.path)
+            self.fs.rm_file(self.path)
         else:
             self.fs.mv(self.path, target.path)
 
@@ -88,7 +96,7 @@ class Place:
         if self.local:
             pathlib.Path(self.path).unlink(missing_ok=True)
         elif self.fs.exists(self.path):
-            self.fs.rm(self.path)
+            (self.fs.rm_file if glob.has_magic(self.path) else self.fs.rm)(self.path)
 
 
 def place(path: Path) -> Place:

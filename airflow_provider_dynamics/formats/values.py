@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_dynamics.formats.fields import Field
+from airflow_provider_dynamics.formats.shapes import DECIMAL_DIGITS
 
 EARLIEST = 1753
 """The first year Dataverse stores in any date column."""
@@ -25,7 +26,7 @@ TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 _INSTANT = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2})"
-    r"(?:[T ](?P<minute>\d{2}:\d{2})(?P<second>:\d{2})?(?:\.(?P<fraction>\d{1,9}))?"
+    r"(?:[T ](?P<hour>\d{2})(?:(?P<minute>:\d{2})(?P<second>:\d{2})?(?:\.(?P<fraction>\d{1,9}))?)?"
     r"\s?(?P<zone>Z|z|[+-]\d{2}:?\d{2})?)?"
 )
 
@@ -40,7 +41,7 @@ def parse_instant(text: str) -> datetime.datetime:
         raise ValueError(f"{text!r} is not a date and time such as 2024-01-31T10:00:00Z")
     zone = re.sub(r"(\d\d)(\d\d)$", r"\1:\2", (found["zone"] or "").upper().replace("Z", "+00:00"))
     fraction = (found["fraction"] or "0")[:6].ljust(6, "0")
-    clock = f"{found['minute'] or '00:00'}{found['second'] or ':00'}.{fraction}"
+    clock = f"{found['hour'] or '00'}{found['minute'] or ':00'}{found['second'] or ':00'}.{fraction}"
     return datetime.datetime.fromisoformat(f"{found['day']}T{clock}{zone}")
 
 
@@ -56,15 +57,66 @@ def python_converter(field: Field) -> Callable[[Any], Any]:
         return partial(_integer, bits=INT_BITS[field.kind])
     if field.kind == "decimal":
         return partial(_exact, scale=field.scale)
+    if field.kind == "list":
+        return rows_converter(field, python_converter)
     return _TO_PYTHON[field.kind]
+
+
+def row_converter(
+    fields: Iterable[Field], converter: Callable[[Field], Callable[[Any], Any] | None]
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Return what turns a row into one under the file's names, each value but None turned by its field's converter.
+
+    A row has its values under their wire names or, where it was made by hand, under the file's.
+    """
+    plan = [(field.name, field.wire_name, field.wire_path[1:], converter(field)) for field in fields]
+
+    def convert_row(row: Mapping[str, Any]) -> dict[str, Any]:
+        found = {}
+        for name, member, deeper, convert in plan:
+            value = row.get(member)
+            if value is None:
+                value = None if member in row else _by_hand(row, name)
+            elif deeper:
+                value = _deeper(value, deeper)
+            found[name] = value if value is None or convert is None else convert(value)
+        return found
+
+    return convert_row
+
+
+def rows_converter(
+    field: Field, converter: Callable[[Field], Callable[[Any], Any] | None]
+) -> Callable[[Any], list[dict[str, Any]]]:
+    """Return what turns the rows of an expanded collection into rows under the file's names."""
+    convert_row = row_converter(field.inner, converter)
+
+    def convert_rows(rows: Any) -> list[dict[str, Any]]:
+        if not isinstance(rows, (list, tuple)) or not all(isinstance(row, Mapping) for row in rows):
+            raise ValueError(f"{str(rows)[:80]!r} is not a list of rows")
+        return [convert_row(row) for row in rows]
+
+    return convert_rows
+
+
+def _by_hand(row: Mapping[str, Any], name: str) -> Any:
+    """Return the value under a file's name; a row under that name is what a lookup of the name was expanded to."""
+    value = row.get(name)
+    return None if isinstance(value, Mapping) else value
+
+
+def _deeper(value: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def text_of(value: Any) -> str:
     """Return text as it is, and the rare value that is none (a list, an object) as JSON."""
-    return value if isinstance(value, str) else _encode(value).decode()
+    return value if isinstance(value, str) else encode(value).decode()
 
 
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def _integer(value: Any, bits: int) -> int:
@@ -90,13 +142,20 @@ def _decimal(value: Any) -> Decimal:
 
 def _exact(value: Any, scale: int) -> Decimal:
     number = _decimal(value)
+    if number and number.adjusted() >= DECIMAL_DIGITS - scale:
+        raise ValueError(
+            f"{str(number)[:80]} has {number.adjusted() + 1} digits before the decimal point, "
+            f"and the column's type holds {DECIMAL_DIGITS - scale}"
+        )
     sign, digits, exponent = number.as_tuple()
     excess = -int(exponent) - scale
     if excess <= 0:
         return number
     # by its digits: arithmetic would round to the context's 28
     if any(digits[-excess:]):
-        raise ValueError(f"{number} has {excess + scale} decimal places, and the column's type holds {scale}")
+        raise ValueError(
+            f"{str(number)[:80]} has {excess + scale} decimal places, and the column's type holds {scale}"
+        )
     return Decimal((sign, digits[:-excess] or (0,), -scale))
 
 

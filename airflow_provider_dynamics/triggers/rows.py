@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from airflow_provider_dynamics.triggers.looking import DynamicsTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse import Client
+    from airflow_provider_dynamics.dataverse import Client, Condition
 
 __all__ = ["DynamicsRowTrigger", "find_row"]
 
@@ -44,14 +45,14 @@ class DynamicsRowTrigger(DynamicsTrigger):
 
 
 def find_row(
-    client: Client, table: str, *, filter: str | None = None, row_id: str | None = None
+    client: Client, table: str, *, filter: str | Condition | None = None, row_id: str | None = None
 ) -> str | None:
     """Return the id of a row that matches, or None: what the sensor asks on a worker and the trigger in its loop."""
+    from airflow_provider_dynamics.dataverse.conditions import column, combined
+    from airflow_provider_dynamics.dataverse.odata import guid
     from airflow_provider_dynamics.dataverse.query import Query
 
     primary_id = client.table(table).primary_id
-    terms = [f"({filter})"] if filter else []
-    if row_id:
-        terms.insert(0, f"{primary_id} eq {row_id}")
-    query = Query(table, select=(primary_id,), filter=" and ".join(terms) or None, top=1)
+    where = combined(column(primary_id) == UUID(guid(row_id)) if row_id else None, filter)
+    query = Query(table, select=(primary_id,), filter=where, top=1)
     return next((str(row[primary_id]) for row in client.rows(query)), None)

@@ -32,13 +32,18 @@ os.environ.update(
 
 @pytest.fixture(scope="session")
 def airflow_db():
-    """Make the metadata database, and mend dag.test(): it is slow on 3.2, and its triggers cannot talk to Airflow."""
+    """Make the metadata database."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Airflow's own affairs
-        from airflow.sdk.execution_time import supervisor
         from airflow.utils.db import initdb
 
         initdb()
+        mend_dag_test()
+
+
+def mend_dag_test():
+    """Mend dag.test(): it is slow on 3.2, and its triggers cannot talk to Airflow."""
+    from airflow.sdk.execution_time import supervisor
 
     if not hasattr(supervisor.in_process_api_server, "cache_info"):
         # Airflow 3.2 builds its API anew for every task, which takes two seconds
@@ -62,6 +67,7 @@ class Ran:
     xcoms: dict[str, Any] = field(default_factory=dict)
     errors: dict[str, BaseException] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
+    links: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @pytest.fixture
@@ -117,6 +123,9 @@ def _run(dag, at, conf) -> Ran:
         ran.tries[name] = ti.try_number
         with contextlib.suppress(Exception):  # a task that failed has none
             ran.xcoms[name] = deserialize(ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index))
+        for link in dag.get_task(ti.task_id).operator_extra_links:
+            url = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=link.xcom_key)
+            ran.links.setdefault(name, {})[type(link).__name__] = deserialize(url)
     return ran
 
 

@@ -20,6 +20,9 @@ class FakeClient:
     def table(self, name):
         return SimpleNamespace(logical_name=name, primary_id=f"{name}id")
 
+    def filter_text(self, table, filter):
+        return f"{filter} as {table} spells it"
+
     def rows(self, query):
         self.queries.append(query)
         answer = self.answers.pop(0)

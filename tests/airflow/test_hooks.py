@@ -15,7 +15,7 @@ from airflow_provider_dynamics.auth import Network
 from airflow_provider_dynamics.auth.tokens import SHARED
 from airflow_provider_dynamics.connection import SettingsError
 from airflow_provider_dynamics.connection.settings import CONNECT_TIMEOUT
-from airflow_provider_dynamics.dataverse import Query
+from airflow_provider_dynamics.dataverse import FetchXml, Query
 from airflow_provider_dynamics.hooks import DynamicsHook
 from airflow_provider_dynamics.state import credential_store
 
@@ -67,6 +67,73 @@ def test_rows_come_as_a_frame(connect, emulator, df_type):
     assert len(frame) == len(emulator.rows("account"))
     columns = frame.columns if df_type == "pandas" else frame.column_names
     assert "revenue" in list(columns)
+
+
+def test_a_frame_has_labels_and_expanded_rows_as_columns(connect, emulator):
+    query = Query(
+        "account",
+        select=["name", "statecode", "primarycontactid"],
+        expand="primarycontactid($select=fullname),contact_customer_accounts($select=fullname,statecode)",
+        order_by="name",
+        labels=True,
+    )
+    frame = connect().get_df(query, "arrow")
+    assert {field.name: str(field.type) for field in frame.schema} == {
+        "accountid": "string",
+        "name": "string",
+        "statecode": "int32",
+        "statecodename": "string",
+        "primarycontactid": "string",
+        "primarycontactidname": "string",
+        "primarycontactid.fullname": "string",
+        "contact_customer_accounts": "list<item: struct<fullname: string, statecode: int32, statecodename: string>>",
+    }
+    rows = frame.to_pylist()
+    assert len(rows) == len(emulator.rows("account"))
+    assert {row["statecodename"] for row in rows} <= {"Active", "Inactive"}
+    assert any(row["contact_customer_accounts"] for row in rows)
+    for row in rows:
+        assert row["primarycontactid.fullname"] == row["primarycontactidname"]
+
+
+def test_a_frame_of_fetchxml_has_its_aliases_and_aggregates_as_columns(connect, emulator):
+    linked = FetchXml(
+        """<fetch><entity name="account"><attribute name="name" alias="company"/><attribute name="revenue"/>
+        <link-entity name="contact" from="contactid" to="primarycontactid" link-type="outer" alias="person">
+        <attribute name="fullname"/></link-entity></entity></fetch>"""
+    )
+    frame = connect().get_df(linked, "arrow")
+    assert {field.name: str(field.type) for field in frame.schema} == {
+        "accountid": "string",
+        "company": "string",
+        "revenue": "decimal128(38, 4)",
+        "person.fullname": "string",
+    }
+    assert sorted(frame.column("company").to_pylist()) == sorted(r["name"] for r in emulator.rows("account"))
+    counted = FetchXml(
+        """<fetch aggregate="true"><entity name="account"><attribute name="accountid" alias="n" aggregate="count"/>
+        <attribute name="revenue" alias="total" aggregate="sum"/>
+        <attribute name="statecode" alias="state" groupby="true"/></entity></fetch>"""
+    )
+    frame = connect().get_df(counted, "arrow")
+    assert {field.name: str(field.type) for field in frame.schema} == {
+        "n": "int64",
+        "total": "decimal128(38, 4)",
+        "state": "int32",
+    }
+    assert sum(frame.column("n").to_pylist()) == len(emulator.rows("account"))
+
+
+@pytest.mark.parametrize("df_type", ["pandas", "polars", "arrow"])
+def test_a_frame_of_no_rows_has_its_types_all_the_same(connect, df_type):
+    pytest.importorskip(df_type.replace("arrow", "pyarrow"), reason=f"{df_type} is not installed")
+    query = Query("account", select=["revenue"], filter="name eq 'no such company'", labels=True)
+    frame = connect().get_df(query, df_type)
+    assert len(frame) == 0
+    assert (
+        "decimal"
+        in str(frame.schema.field("revenue").type if df_type == "arrow" else frame["revenue"].dtype).lower()
+    )
 
 
 def test_a_changed_connection_is_seen_by_the_same_hook(connect):

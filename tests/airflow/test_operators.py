@@ -30,7 +30,9 @@ from airflow_provider_dynamics.retry import (
 from airflow_provider_dynamics.sensors import DynamicsCredentialExpirySensor, DynamicsRowSensor
 from airflow_provider_dynamics.transfers import (
     DynamicsChangesToObjectStorageOperator,
+    DynamicsPartitionsOperator,
     DynamicsToObjectStorageOperator,
+    DynamicsToSqlOperator,
     ObjectStorageToDynamicsOperator,
 )
 from tests.airflow.fakes import FakeClient, FakeHook
@@ -43,7 +45,9 @@ MINIMAL = {
     DynamicsRowSensor: {"table": "account"},
     DynamicsCredentialExpirySensor: {},
     DynamicsToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
+    DynamicsPartitionsOperator: {"table": "account"},
     DynamicsChangesToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
+    DynamicsToSqlOperator: {"table": "account", "sql_conn_id": "x"},
     ObjectStorageToDynamicsOperator: {"table": "account", "source_path": "x.csv"},
 }
 
@@ -64,20 +68,41 @@ def query(*answers, **arguments):
 @pytest.mark.parametrize(
     ("operator", "fields"),
     [
-        (DynamicsQueryOperator, "dynamics_conn_id table select filter expand order_by top"),
+        (
+            DynamicsQueryOperator,
+            (
+                "dynamics_conn_id table select filter expand order_by top apply fetch_xml saved_query "
+                "user_query"
+            ),
+        ),
         (DynamicsRefreshTokenOperator, "dynamics_conn_id"),
         (DynamicsRowSensor, "dynamics_conn_id table filter row_id"),
         (DynamicsCredentialExpirySensor, "dynamics_conn_id warn_days"),
         (
             DynamicsToObjectStorageOperator,
             (
-                "dynamics_conn_id table destination_path destination_conn_id select filter order_by top page_size "
-                "file_format if_exists"
+                "dynamics_conn_id table destination_path destination_conn_id select filter expand order_by top apply "
+                "fetch_xml saved_query user_query page_size lanes window_column partition file_format if_exists "
+                "on_schema_change"
             ),
         ),
         (
+            DynamicsPartitionsOperator,
+            "dynamics_conn_id table filter partitions window_column",
+        ),
+        (
             DynamicsChangesToObjectStorageOperator,
-            "dynamics_conn_id table destination_path destination_conn_id select page_size file_format if_exists",
+            (
+                "dynamics_conn_id table destination_path destination_conn_id select mode filter keys_path page_size "
+                "file_format if_exists on_schema_change"
+            ),
+        ),
+        (
+            DynamicsToSqlOperator,
+            (
+                "dynamics_conn_id table select filter sql_conn_id sql_table schema mode on_schema_change lanes "
+                "page_size"
+            ),
         ),
         (
             ObjectStorageToDynamicsOperator,
@@ -118,6 +143,8 @@ def test_every_template_field_is_an_attribute_and_is_rendered(operator):
         pytest.param("2026-03-01", "2026-03-01", id="text stays text"),
         pytest.param(7, 7, id="a number stays a number"),
         pytest.param(None, None, id="nothing stays nothing"),
+        pytest.param(True, "true", id="yes is small"),
+        pytest.param(False, "false", id="and no"),
     ],
 )
 def test_dates_become_odata_literals(value, literal):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 
@@ -141,6 +142,21 @@ def test_airflow_finds_the_connection_type_and_the_asset_scheme():
     assert hook.connection_id_attribute_name == "dynamics_conn_id"
     assert manager.asset_uri_handlers["dataverse"] is assets.sanitize_uri
     assert manager.asset_factories["dataverse"] is assets.create_asset
+
+
+@pytest.mark.usefixtures("installed")
+def test_airflow_finds_the_links_and_they_are_there():
+    from airflow.sdk import BaseOperatorLink
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Airflow's own affairs
+        from airflow.providers_manager import ProvidersManager
+
+        found = {name for name in ProvidersManager().extra_links_class_names if "dynamics" in name}
+    assert found == set(INFO["extra-links"])
+    for name in found:
+        module, _, kind = name.rpartition(".")
+        assert issubclass(getattr(import_module(module), kind), BaseOperatorLink)
 
 
 @pytest.mark.usefixtures("installed")

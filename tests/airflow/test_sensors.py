@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
-from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.dataverse import column, errors
 from airflow_provider_dynamics.hooks import DynamicsHook
 from airflow_provider_dynamics.retry import DynamicsRetryableError, reason_of
 from airflow_provider_dynamics.sensors import DynamicsRowSensor
@@ -76,6 +76,20 @@ def test_deferred_it_hands_its_query_interval_and_timeout_to_the_trigger():
     )
     assert deferred.value.trigger.serialize() == expected.serialize()
     assert deferred.value.timeout == timedelta(hours=1)
+
+
+def test_deferred_it_hands_a_condition_to_the_trigger_as_the_table_spells_it():
+    waiting = sensor([], deferrable=True, filter=column("name") == "O'Neill")
+
+    with pytest.raises(TaskDeferred) as deferred:
+        waiting.execute({})
+
+    assert deferred.value.trigger.filter == "name eq 'O''Neill' as account spells it"
+
+
+def test_a_condition_that_no_look_could_spell_is_not_handed_on():
+    with pytest.raises(DynamicsRetryableError, match="columns of account could not be read"):
+        sensor(filter=column("name") == "x").trigger()
 
 
 def test_deferred_a_permanent_error_fails_it_before_anything_waits():

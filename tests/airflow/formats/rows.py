@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_dynamics.dataverse.pages import Page
 from airflow_provider_dynamics.dataverse.tables import Column, Table
-from airflow_provider_dynamics.formats import FileRow, reader, writer
+from airflow_provider_dynamics.formats import FileRow, file_fields, reader, writer
 
 UTC = datetime.timezone.utc
 
@@ -100,7 +100,7 @@ BOTH_WAYS = pytest.mark.parametrize(
 
 
 def write(path: Any, *pages: Any, select: tuple[str, ...] = EVERY, **options: Any) -> Any:
-    with writer(path, None, ACCOUNT, select, **options) as file:
+    with writer(path, None, file_fields(ACCOUNT, select), **options) as file:
         for page in pages:
             file.write(page)
     return path

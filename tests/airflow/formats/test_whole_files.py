@@ -11,8 +11,10 @@ from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_dynamics.dataverse.pages import Page
-from airflow_provider_dynamics.formats import FormatError, file_format_of, writer
+from airflow_provider_dynamics.formats import FormatError, file_fields, file_format_of, writer
 from tests.airflow.formats.rows import ACCOUNT, EVERY, FORMATS, ROW, page_of, read, write
+
+FIELDS = file_fields(ACCOUNT, EVERY)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +51,7 @@ def test_a_failing_export_leaves_the_old_file_as_it_was(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_nothing_stands_under_the_name_before_the_end(tmp_path, suffix):
     path = tmp_path / "deep" / "er" / f"a.{suffix}"
-    with writer(path, None, ACCOUNT, EVERY) as file:
+    with writer(path, None, FIELDS) as file:
         file.write(page_of(ROW))
         assert not path.exists()
         (unfinished,) = path.parent.iterdir()
@@ -67,7 +69,7 @@ def test_a_file_in_the_way_is_said_before_anything_is_read(tmp_path):
     (tmp_path / "a.csv").write_text("old")
     with (
         pytest.raises(FormatError, match=r'a\.csv exists already: .* if_exists="replace"'),
-        writer(tmp_path / "a.csv", None, ACCOUNT, EVERY, if_exists="fail"),
+        writer(tmp_path / "a.csv", None, FIELDS, if_exists="fail"),
     ):
         pytest.fail("the block ran")
     assert (tmp_path / "a.csv").read_text() == "old"
@@ -77,7 +79,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced_under_fail(tmp_path):
     path = tmp_path / "a.csv"
     with (
         pytest.raises(FormatError, match="exists already"),
-        writer(path, None, ACCOUNT, EVERY, if_exists="fail"),
+        writer(path, None, FIELDS, if_exists="fail"),
     ):
         path.write_text("somebody else's")
     assert path.read_text() == "somebody else's"

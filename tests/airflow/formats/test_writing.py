@@ -13,9 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowOptionalProviderFeatureException
 
-from airflow_provider_dynamics.dataverse.pages import Page
+from airflow_provider_dynamics.dataverse.pages import Deleted, Page
 from airflow_provider_dynamics.dataverse.tables import Column, Table
-from airflow_provider_dynamics.formats import FormatError, arrow_schema, file_fields, writer
+from airflow_provider_dynamics.formats import (
+    Field,
+    FormatError,
+    arrow_schema,
+    file_fields,
+    frame,
+    settle,
+    writer,
+)
 from airflow_provider_dynamics.formats.arrow import need
 from tests.airflow.formats.rows import (
     ACCOUNT,
@@ -35,7 +43,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_every_column_type_has_its_arrow_type():
-    assert arrow_schema(ACCOUNT, EVERY) == pa.schema(
+    assert arrow_schema(file_fields(ACCOUNT, EVERY)) == pa.schema(
         {
             "accountid": pa.string(),
             "name": pa.string(),
@@ -61,7 +69,7 @@ def test_every_column_type_has_its_arrow_type():
 
 def test_money_keeps_ten_decimal_places_where_the_column_has_them():
     migrated = Table("x", "xs", "xid", None, {"xid": Column("xid", "Money", "xid", precision=10)})
-    assert arrow_schema(migrated).field("xid").type == pa.decimal128(38, 10)
+    assert arrow_schema(file_fields(migrated)).field("xid").type == pa.decimal128(38, 10)
 
 
 def test_the_row_id_comes_first_where_select_leaves_it_out():
@@ -112,7 +120,7 @@ def test_a_column_of_nulls_keeps_its_type(tmp_path, page):
     nulls = dict.fromkeys(ROW) | {"accountid": "a"}
     write(tmp_path / "a.parquet", page(nulls))
     table = pq.read_table(tmp_path / "a.parquet")
-    assert table.schema == arrow_schema(ACCOUNT, EVERY)
+    assert table.schema == arrow_schema(file_fields(ACCOUNT, EVERY))
     assert table.column("revenue").null_count == 1
 
 
@@ -130,7 +138,7 @@ def test_an_empty_result_is_a_valid_empty_file(tmp_path, suffix, pages):
     path = write(tmp_path / f"a.{suffix}", *pages)
     assert read(path) == []
     if suffix == "parquet":
-        assert pq.read_schema(path) == arrow_schema(ACCOUNT, EVERY)
+        assert pq.read_schema(path) == arrow_schema(file_fields(ACCOUNT, EVERY))
     if suffix == "csv":
         assert path.read_text() == ",".join(EVERY) + "\n"
 
@@ -139,6 +147,13 @@ def test_an_empty_result_is_a_valid_empty_file(tmp_path, suffix, pages):
 def test_more_digits_than_the_type_holds_are_refused_not_rounded(tmp_path, page):
     with pytest.raises(FormatError, match=r"revenue, row 2 .*1\.00001 has 5 decimal places.*NDJSON or CSV"):
         write(tmp_path / "a.parquet", page(ROW, ROW | {"revenue": Decimal("1.00001")}))
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("number", ["1" + "0" * 34, "1E+400"])
+def test_more_digits_before_the_point_than_the_type_holds_are_refused_by_name(tmp_path, page, number):
+    with pytest.raises(FormatError, match=r"revenue, row 2 .* digits before the decimal point, .* holds 34"):
+        write(tmp_path / "a.parquet", page(ROW, ROW | {"revenue": Decimal(number)}))
 
 
 @BOTH_WAYS
@@ -181,6 +196,16 @@ def test_pages_are_gathered_into_large_row_groups(tmp_path):
     assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [50_000, 50_000, 5_000]
 
 
+def test_a_time_on_the_wall_that_became_a_day_is_written_as_a_time(tmp_path):
+    fields = settle([Field("at", "timestamp")], [Field("at", "date")], "evolve")
+    for suffix in ("parquet", "ndjson", "csv"):
+        with writer(tmp_path / f"a.{suffix}", None, fields) as file:
+            file.write(page_of({"at": "2024-07-01"}))
+    assert pq.read_table(tmp_path / "a.parquet").to_pylist() == [{"at": wall(2024, 7, 1)}]
+    assert (tmp_path / "a.ndjson").read_text() == '{"at":"2024-07-01T00:00:00"}\n'
+    assert (tmp_path / "a.csv").read_text() == "at\n2024-07-01T00:00:00\n"
+
+
 def test_csv_says_null_truth_time_and_digits_as_documented(tmp_path):
     select = ("name", "creditonhold", "createdon", "new_opensat", "new_founded", "revenue", "exchangerate")
     row = ROW | {"name": "a,b", "revenue": None, "exchangerate": Decimal("1E-10")}
@@ -204,7 +229,7 @@ def test_ndjson_has_every_column_under_its_logical_name_and_exact_numbers(tmp_pa
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_change_file_says_what_happened_to_each_row(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
-    with writer(path, None, ACCOUNT, ("name",), extra={"operation": "string"}) as file:
+    with writer(path, None, file_fields(ACCOUNT, ["name"]), extra={"operation": "string"}) as file:
         file.write(page_of({"accountid": "1", "name": "one"}), {"operation": "upsert"})
         file.write([{"accountid": "2"}], {"operation": "delete"})
     assert file.rows == 2
@@ -214,10 +239,30 @@ def test_a_change_file_says_what_happened_to_each_row(tmp_path, suffix):
     ]
 
 
+def page_with_deletions() -> Page:
+    """Return a page of changes as the client gives it: one row between two deletions."""
+    gone = {"@odata.context": "https://x/$metadata#accounts/$deletedEntity", "id": "2", "reason": "deleted"}
+    changed = {"@odata.context": "https://x/$metadata#accounts/$entity", "accountid": "1", "name": "one"}
+    mixed = page_of(gone, changed, gone)
+    return mixed.holding([changed], [Deleted("2", "deleted")] * 2, body=mixed.body)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_deletions_among_the_rows_of_a_page_are_no_rows(tmp_path, suffix):
+    path = write(tmp_path / f"a.{suffix}", page_with_deletions(), select=("name",))
+    assert [row.row for row in read(path)] == [{"accountid": "1", "name": "one"}]
+
+
+def test_a_page_with_deletions_takes_the_fast_way():
+    page = page_with_deletions()
+    page._rows = pytest.fail  # what the fast way never asks for
+    assert frame([page], file_fields(ACCOUNT, ["name"]), "arrow").num_rows == 1
+
+
 def test_an_extra_column_cannot_hide_one_of_the_table(tmp_path):
     with (
-        pytest.raises(FormatError, match="has a column 'name' of its own"),
-        writer(tmp_path / "a.csv", None, ACCOUNT, ("name",), extra={"name": "string"}),
+        pytest.raises(FormatError, match="has a column 'name' already: rename"),
+        writer(tmp_path / "a.csv", None, file_fields(ACCOUNT, ["name"]), extra={"name": "string"}),
     ):
         pass
     assert list(tmp_path.iterdir()) == []
