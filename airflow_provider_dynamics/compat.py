@@ -24,11 +24,13 @@ __all__ = [
     "RetryDecision",
     "RetryPolicy",
     "StateStoreAccessor",
+    "TaskStateStore",
     "aread_extra",
     "asset_state_store",
     "mask_secret",
     "retry_arguments",
     "stats",
+    "task_state_store",
 ]
 
 HAS_RETRY_POLICY = find_spec("airflow.sdk.definitions.retry_policy") is not None
@@ -55,6 +57,14 @@ class StateStoreAccessor(Protocol):
     def get(self, key: str, default: Any = None) -> Any: ...
 
     def set(self, key: str, value: Any) -> None: ...
+
+
+class TaskStateStore(StateStoreAccessor, Protocol):
+    """What 3.3's store of a task's state can do that is needed here; `retention` is how long the value is kept."""
+
+    def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None: ...
+
+    def delete(self, key: str) -> None: ...
 
 
 class Stats(Protocol):
@@ -100,6 +110,14 @@ def asset_state_store(context: Mapping[str, Any], asset: Asset) -> StateStoreAcc
     """
     stores = context.get("asset_state_store")
     return None if stores is None else stores[asset]
+
+
+def task_state_store(context: Mapping[str, Any]) -> TaskStateStore | None:
+    """Return the state store of the running task, which its tries share; None on Airflow 3.2, which has none.
+
+    https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/task-state-store.html
+    """
+    return context.get("task_state_store")
 
 
 async def aread_extra(connection: Connection) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What changed in Dynamics since the last run, deleted rows included?
 
 The first run reads the whole table. Every later one gets the changed rows' latest state and the ids of the deleted
-ones: column `operation` says `upsert` or `delete`. The place reached is kept beside the inlet asset and moves on only
-after the file is complete.
+ones: column `operation` says `upsert` or `delete`, and `version` grows with every state of a row, ready for a MERGE. The
+place reached is kept beside the inlet asset and moves on only after the file is complete; should Dynamics have
+forgotten it, every row is read and what is gone is found by comparing ids, which `mode` and `reason` say.
 """
 
 from __future__ import annotations
@@ -39,6 +40,13 @@ with DAG(
 
     @task
     def merge_into_the_warehouse(summary: dict[str, Any]) -> str:
-        return f"{summary['upserts']} rows to merge and {summary['deleted']} to delete from {summary['path']}"
+        return (
+            "MERGE INTO contact USING changes ON contact.contactid = changes.contactid "
+            "WHEN MATCHED AND operation = 'delete' THEN DELETE "
+            "WHEN MATCHED THEN UPDATE SET fullname = changes.fullname, emailaddress1 = changes.emailaddress1 "
+            "WHEN NOT MATCHED AND operation = 'upsert' THEN INSERT (contactid, fullname, emailaddress1) "
+            "VALUES (changes.contactid, changes.fullname, changes.emailaddress1) "
+            f"-- {summary['upserts']} upserts and {summary['deleted']} deletions from {summary['path']}"
+        )
 
     something_changed(changes.output) >> merge_into_the_warehouse(changes.output)

@@ -16,7 +16,16 @@ from urllib.parse import urlsplit
 
 from airflow_provider_dynamics.compat import StateStoreAccessor, asset_state_store
 
-__all__ = ["Cursor", "CursorKey", "CursorStore", "RunRange", "VariableStore", "cursor_store", "run_order"]
+__all__ = [
+    "Cursor",
+    "CursorKey",
+    "CursorStore",
+    "RunRange",
+    "VariableStore",
+    "cursor_store",
+    "run_order",
+    "table_store",
+]
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +54,14 @@ class Cursor:
 
     ``link`` is where the next new run starts and ``order`` the place of the run that put it there. ``runs``
     keeps the range of the ``max_runs`` newest runs; ``forgotten`` is the newest place among those dropped
-    from it.
+    from it. ``keys`` says where the ids that were handed on are kept, ``{"path": …, "stamp": …}``.
     """
 
     link: str | None = None
     order: str = ""
     forgotten: str = ""
     runs: Mapping[str, RunRange] = field(default_factory=dict)
+    keys: Mapping[str, Any] | None = None
     max_runs: int = MAX_RUNS
 
     def plan(self, run_id: str, order: str) -> str | None:
@@ -62,17 +72,43 @@ class Cursor:
         """
         if known := self.runs.get(run_id):
             return known.since
-        if self.forgotten and order <= self.forgotten:
-            return None
-        return self.link
+        return None if self.is_forgotten(run_id, order) else self.link
 
-    def begin(self, run_id: str, order: str) -> Cursor:
-        """Write down where this run starts, so that its retry starts there even if other runs have moved on."""
-        if run_id in self.runs:
-            return self
-        return self._with_run(run_id, RunRange(order, self.plan(run_id, order)))
+    def is_forgotten(self, run_id: str, order: str) -> bool:
+        """Say whether the run is so old that its own start is not known any more."""
+        return run_id not in self.runs and bool(self.forgotten) and order <= self.forgotten
 
-    def commit(self, run_id: str, order: str, *, since: str | None, until: str) -> Cursor:
+    def is_newest(self, run_id: str, order: str) -> bool:
+        """Say whether every other run that has begun comes before this one."""
+        others = [run.order for other, run in self.runs.items() if other != run_id]
+        return self.order <= order and max([self.forgotten, *others]) < order
+
+    @property
+    def keys_stamp(self) -> int:
+        """How far the ids must reach that were handed on; a task that kept none so far has handed on some."""
+        return int(self.keys["stamp"]) if self.keys else int(self.link is not None)
+
+    def begin(self, run_id: str, order: str, *, keys: str | None = None) -> Cursor:
+        """Write down where this run starts, so that its retry starts there even if other runs have moved on.
+
+        ``keys`` is where ids are kept that are handed on, if they are.
+        """
+        where = self.keys
+        if keys is not None and (where is None or where["path"] != keys):
+            where = {"path": keys, "stamp": self.keys_stamp}
+        if run_id not in self.runs:
+            return replace(self._with_run(run_id, RunRange(order, self.plan(run_id, order))), keys=where)
+        return self if where == self.keys else replace(self, keys=where)
+
+    def commit(
+        self,
+        run_id: str,
+        order: str,
+        *,
+        since: str | None,
+        until: str,
+        keys: Mapping[str, Any] | None = None,
+    ) -> Cursor:
         """Write down what this run read; the link moves on unless a newer run has begun.
 
         Begun is enough: the newer run may have left a file that was read before this one, and what this run
@@ -80,12 +116,13 @@ class Cursor:
         once more.
         """
         newest = max(self.order, *(run.order for run in self.runs.values()), order)
-        after = self._with_run(run_id, RunRange(order, since, until))
+        after = replace(self._with_run(run_id, RunRange(order, since, until)), keys=keys)
         return after if order < newest else replace(after, link=until, order=order)
 
     def to_json(self) -> dict[str, Any]:
         runs = {run_id: [run.order, run.since, run.until] for run_id, run in self.runs.items()}
-        return {"link": self.link, "order": self.order, "forgotten": self.forgotten, "runs": runs}
+        kept = {"link": self.link, "order": self.order, "forgotten": self.forgotten, "runs": runs}
+        return kept if self.keys is None else {**kept, "keys": dict(self.keys)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Cursor:
@@ -95,7 +132,7 @@ class Cursor:
         """
         try:
             runs = {str(run_id): RunRange(*entry) for run_id, entry in value["runs"].items()}
-            return cls(value["link"], value["order"], value["forgotten"], runs)
+            return cls(value["link"], value["order"], value["forgotten"], runs, value.get("keys"))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a change cursor") from error
 
@@ -114,7 +151,10 @@ def _size(runs: Mapping[str, RunRange]) -> int:
 
 @dataclass(frozen=True)
 class CursorKey:
-    """Whose cursor it is and of what: the consumer (dag, task, map index) and the environment, table and columns."""
+    """Whose cursor it is and of what: the consumer (dag, task, map index) and the environment, table and columns.
+
+    ``variant`` is any text that differs where else the place of one reading is of no use to another.
+    """
 
     dag_id: str
     task_id: str
@@ -122,6 +162,7 @@ class CursorKey:
     environment: str
     table: str
     select: tuple[str, ...]
+    variant: str = ""
 
     def __str__(self) -> str:
         """Return the name the record is stored under: readable, and at most a Variable's 250 characters."""
@@ -138,12 +179,17 @@ class CursorKey:
             _host(self.environment),
             self.table,
             sorted(self.select),
+            *([self.variant] if self.variant else []),
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 class VariableStore:
     """Airflow Variables, with the shape of an asset's state store: encrypted where a Fernet key is set, and present in every Airflow."""
+
+    description = (
+        "How far a DAG has followed the changes of a Dynamics table; delete it to read the table anew"
+    )
 
     def get(self, key: str, default: Any = None) -> Any:
         from airflow.sdk import Variable
@@ -157,10 +203,7 @@ class VariableStore:
     def set(self, key: str, value: Any) -> None:
         from airflow.sdk import Variable
 
-        description = (
-            "How far a DAG has followed the changes of a Dynamics table; delete it to read the table anew"
-        )
-        Variable.set(key, value, description=description, serialize_json=True)
+        Variable.set(key, value, description=self.description, serialize_json=True)
 
 
 @dataclass(frozen=True)
@@ -187,17 +230,27 @@ class CursorStore:
     def save(self, cursor: Cursor) -> None:
         self.store.set(str(self.key), {"version": VERSION, "for": self.key.fingerprint, **cursor.to_json()})
 
-    def begin(self, run_id: str, order: str) -> str | None:
-        """Return the delta link this run reads from, and remember it as this run's own; None: the whole table."""
+    def begin(self, run_id: str, order: str, *, keys: str | None = None) -> str | None:
+        """Return the place this run reads from, and remember it as this run's own; None: the whole table."""
         before = self.load()
-        after = before.begin(run_id, order)
+        after = before.begin(run_id, order, keys=keys)
         if after is not before:
             self.save(after)
         return after.plan(run_id, order)
 
-    def commit(self, run_id: str, order: str, *, since: str | None, until: str) -> None:
-        """Move the cursor after the file is complete."""
-        self.save(self.load().commit(run_id, order, since=since, until=until))
+    def commit(
+        self,
+        run_id: str,
+        order: str,
+        *,
+        since: str | None,
+        until: str,
+        keys: Mapping[str, Any] | None = None,
+    ) -> Cursor:
+        """Move the cursor after the file is complete; return what it was moved to."""
+        after = self.load().commit(run_id, order, since=since, until=until, keys=keys)
+        self.save(after)
+        return after
 
 
 def cursor_store(context: Mapping[str, Any], key: CursorKey, inlets: Iterable[Any]) -> CursorStore:
@@ -206,13 +259,21 @@ def cursor_store(context: Mapping[str, Any], key: CursorKey, inlets: Iterable[An
     Only an inlet: an outlet would announce that reading changes updates the table, and set off its consumers.
     Airflow before 3.3 has no asset state store.
     """
-    tables = [inlet for inlet in inlets if _host_of(inlet, key.table) is not None]
-    # an environment has several names: one that differs still is this table's asset, and the key tells them apart
-    for inlet in sorted(tables, key=lambda inlet: _host_of(inlet, key.table) != _host(key.environment)):
+    store = table_store(context, key.environment, key.table, inlets)
+    return CursorStore(VariableStore() if store is None else store, key)
+
+
+def table_store(
+    context: Mapping[str, Any], environment: str, table: str, inlets: Iterable[Any]
+) -> StateStoreAccessor | None:
+    """Return the state store of the inlet that is this table; None without one, and before Airflow 3.3."""
+    tables = [inlet for inlet in inlets if _host_of(inlet, table) is not None]
+    # an environment has several names: one that differs still is this table's asset, and keys tell them apart
+    for inlet in sorted(tables, key=lambda inlet: _host_of(inlet, table) != _host(environment)):
         store = asset_state_store(context, inlet)
         if store is not None:
-            return CursorStore(store, key)
-    return CursorStore(VariableStore(), key)
+            return store
+    return None
 
 
 def run_order(context: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.tables import Column, Table
 
-__all__ = ["check_columns", "file_to_table"]
+__all__ = ["bound_column", "check_columns", "file_to_table"]
 
 BIND = "@odata.bind"
 LEFT_OUT = "left out: "
@@ -46,6 +46,14 @@ def check_columns(
         if target not in identity:
             _check_column(table, name, target, operation)
     return tuple(sent.values())
+
+
+def bound_column(table: Table, target: str) -> Column | None:
+    """Return the column that a target names, by itself or as the lookup that it binds."""
+    if not target.endswith(BIND):
+        return table.find(target)
+    navigation = target.removesuffix(BIND)
+    return next((c for c in table.columns.values() if navigation in c.navigation.values()), None)
 
 
 def _check_mapping(in_file: Sequence[str], columns: Mapping[str, str | None]) -> None:

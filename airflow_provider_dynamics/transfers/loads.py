@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_dynamics.lineage import file_place, loaded
+from airflow_provider_dynamics.links import DynamicsTableLink
 from airflow_provider_dynamics.operators import DynamicsOperator, names
-from airflow_provider_dynamics.transfers.columns import check_columns, file_to_table
+from airflow_provider_dynamics.transfers.columns import bound_column, check_columns, file_to_table
 from airflow_provider_dynamics.transfers.rejects import Limit, Reject, Rejects
 from airflow_provider_dynamics.transfers.transfer import Progress, effort, seconds_throttled, storage_path
 
@@ -67,6 +69,7 @@ class ObjectStorageToDynamicsOperator(DynamicsOperator):
         "rejects_conn_id",
         "max_rejects",
     )
+    operator_extra_links = (DynamicsTableLink(),)
 
     def __init__(
         self,
@@ -119,11 +122,24 @@ class ObjectStorageToDynamicsOperator(DynamicsOperator):
                 columns = check_columns(table, source.columns, self.columns, self.operation, names(self.key))
                 load = _Load(source, columns, rejects, fail_at_once=self.on_row_error == "fail")
                 self._run(load, client, table)
+                sent = self._sent(table, source.columns, columns)
+            self.moved = loaded(client.environment, self.table, file_place(path), sent, rows=load.written)
         summary = load.summary(path, seconds_throttled(client))
         self.log.info("%s; %s.", load.sentence(self.table), effort(client))
         if not limit.allows(rejects.count, load.read):
             raise AirflowFailException(_too_many(summary, limit, rejects, self.table))
         return summary
+
+    def _sent(
+        self, table: Table, in_file: Sequence[str], columns: Sequence[str]
+    ) -> dict[str, tuple[str, str]]:
+        """Return of each column of the file that was sent the table's column and its type."""
+        targets = file_to_table(self.columns)
+        found = {name: bound_column(table, targets.get(name, name)) for name in in_file}
+        kept = [bound_column(table, name) for name in columns]
+        return {
+            name: (column.name, column.type) for name, column in found.items() if column and column in kept
+        }
 
     def _run(self, load: _Load, client: Client, table: Table) -> None:
         progress = Progress(self.log, f"Sent %d rows to {table.logical_name} so far.")

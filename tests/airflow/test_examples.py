@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import runpy
+import sqlite3
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider_dynamics.hooks import DynamicsHook
+
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 TESTED = {
+    "ask_with_fetchxml",
     "etl_round_trip",
     "export_a_table",
+    "extract_in_parallel",
+    "extract_over_workers",
     "follow_changes",
+    "follow_into_a_database",
+    "keep_a_snapshot",
     "keep_signed_in",
     "load_files",
     "look_up_rows",
@@ -96,6 +105,33 @@ def test_changes_are_followed_from_run_to_run(example):
     assert second.states["merge_into_the_warehouse"] == "skipped"
 
 
+def test_a_table_is_followed_into_a_database(example, emulator, tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SQLITE_DEFAULT", f"sqlite:///{tmp_path}/warehouse.db")
+    first = example("follow_into_a_database")
+    second = example("follow_into_a_database")
+
+    with contextlib.closing(sqlite3.connect(tmp_path / "warehouse.db")) as warehouse:
+        found = warehouse.execute("SELECT accountid, name, primarycontactidname FROM crm_account").fetchall()
+    assert (first.xcoms["accounts"]["mode"], second.xcoms["accounts"]["mode"]) == ("full", "delta")
+    assert {row[:2] for row in found} == {(row["accountid"], row["name"]) for row in emulator.rows("account")}
+    assert any(row[2] for row in found)
+
+
+def test_a_snapshot_stays_equal_to_its_table(example, emulator, lake, dynamics_conn):
+    first = example("keep_a_snapshot")
+    gone, renamed, *_ = (row["accountid"] for row in emulator.rows("account"))
+    with DynamicsHook(dynamics_conn).get_conn() as client:
+        client.delete("account", gone)
+        client.update("account", renamed, {"name": "Renamed"})
+    second = example("keep_a_snapshot")
+
+    assert (first.xcoms["accounts"]["mode"], second.xcoms["accounts"]["mode"]) == ("full", "delta")
+    assert (first.xcoms["currencies"]["mode"], second.xcoms["currencies"]["mode"]) == ("full", "window")
+    names = {row["accountid"]: row["name"] for row in pq.read_table(lake / "accounts.parquet").to_pylist()}
+    assert names == {row["accountid"]: row["name"] for row in emulator.rows("account")}
+    assert names[renamed] == "Renamed"
+
+
 def test_a_file_is_loaded_by_its_key(example, emulator, lake):
     before = len(emulator.rows("contoso_shipment"))
     rows = [{"contoso_number": f"NEW-{index}", "contoso_name": f"Shipment {index}"} for index in range(3)]
@@ -105,6 +141,23 @@ def test_a_file_is_loaded_by_its_key(example, emulator, lake):
 
     assert ran.xcoms["report"] == "read 3, wrote 3, set aside 0"
     assert len(emulator.rows("contoso_shipment")) == before + 3
+
+
+def test_fetchxml_views_and_conditions_are_asked(example, emulator):
+    ran = example("ask_with_fetchxml", least=5000, city='O\'Fallon & "Sons"')
+    months, active = ran.xcoms["pipeline"], ran.xcoms["active"]
+    worth = [
+        row
+        for row in emulator.rows("opportunity")
+        if row["statecode"] == 0 and (row["estimatedvalue"] or 0) >= 5000
+    ]
+    assert sum(row["opportunities"] for row in months) == len(worth) > 0
+    assert {row["month"] for row in months} <= set(range(1, 13))
+    assert active[0]["name"]
+    assert all(row["contact_customer_accounts"] for row in ran.xcoms["reachable"])
+    assert ran.xcoms["summary"].startswith(
+        f"{len(months)} months of open opportunities, {len(active)} active"
+    )
 
 
 def test_rows_are_looked_up(example):
@@ -143,3 +196,23 @@ def test_a_run_reads_the_changes_it_was_woken_for(example):
         "full",
         "delta",
     )
+
+
+def test_a_table_is_read_in_parallel_beside_a_report_and_a_view(example, emulator, lake):
+    ran = example("extract_in_parallel")
+
+    active = [row for row in emulator.rows("account") if row["statecode"] == 0]
+    assert ran.xcoms["accounts"]["rows"] == len(active)
+    assert {"statecodename", "primarycontactidname"} <= set(pq.read_schema(lake / "accounts.parquet").names)
+    assert ran.xcoms["pipeline"]["rows"] == len(emulator.rows("opportunity"))
+    assert "customer.name" in pq.read_schema(lake / "pipeline.parquet").names
+    assert ran.xcoms["active_contacts"]["rows"] > 0
+
+
+def test_a_table_is_read_over_several_workers(example, emulator, lake):
+    ran = example("extract_over_workers")
+
+    files = sorted((lake / "contacts").glob("*/part-*.parquet"))
+    assert len(files) == len(ran.xcoms["partitions"]) > 1
+    assert ran.xcoms["rows_in_all"] == len(emulator.rows("contact"))
+    assert sum(pq.read_table(file).num_rows for file in files) == len(emulator.rows("contact"))

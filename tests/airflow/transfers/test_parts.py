@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import ObjectStoragePath
@@ -14,7 +13,7 @@ from airflow_provider_dynamics.dataverse.errors import UnknownKey
 from airflow_provider_dynamics.dataverse.tables import Column, Key, Table
 from airflow_provider_dynamics.transfers.columns import check_columns
 from airflow_provider_dynamics.transfers.rejects import Limit, Reject, Rejects
-from airflow_provider_dynamics.transfers.transfer import Progress, storage_path
+from airflow_provider_dynamics.transfers.transfer import storage_path
 
 
 def column(name, type="String", **facts):
@@ -218,18 +217,6 @@ def test_rejects_of_an_earlier_try_do_not_stay_beside_a_good_load(tmp_path):
 
     assert rejects.written_to is None
     assert not path.exists()
-
-
-def test_progress_is_said_every_ten_seconds_and_not_more_often():
-    said, times = [], iter([0.0, 5.0, 11.0, 11.0, 15.0, 22.0, 22.0])
-    progress = Progress(
-        SimpleNamespace(info=lambda text, rows: said.append(text % rows)), "%d rows", now=lambda: next(times)
-    )
-
-    for rows in (1, 2, 3, 4):
-        progress.reached(rows)
-
-    assert said == ["2 rows", "4 rows"]
 
 
 def test_a_path_that_brings_its_own_connection_keeps_it():
