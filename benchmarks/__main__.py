@@ -1,4 +1,4 @@
-"""`python -m benchmarks [read] [export] [memory] [imports] [tokens] [emulator] [--rounds N]`: prints a table of what was measured.
+"""`python -m benchmarks [NAME]… [--rounds N]`: prints tables of what was measured; the names are at the end of this file.
 
 Contenders take turns (A B C A B C …), each run in a process of its own, and medians are compared, so that
 what else the machine does falls on all of them alike.
@@ -11,10 +11,12 @@ import platform
 import statistics
 from collections.abc import Callable, Sequence
 
-from benchmarks import emulator, tokens
-from benchmarks.processes import Run, python, run, set_rows, stub
+from benchmarks import budget, emulator, tokens
+from benchmarks.processes import Run, python, run, set_latency, set_rows, stub
 
 ROWS = 200_000
+FAR_ROWS = 1_000_000
+LATENCY = 0.5  # seconds
 SIZES = (100_000, 300_000, 1_000_000)
 OURS = ("operators", "sensors", "triggers", "transfers", "hooks", "assets")
 OTHERS = {
@@ -41,6 +43,38 @@ def read(rounds: int) -> None:
     )
 
 
+def lanes(rounds: int) -> None:
+    """Rows of a table far away, whose every answer takes half a second; a round takes minutes."""
+    contenders = {
+        "read-lanes-8": "Client.lanes, 8 lanes",
+        "read-lanes-4": "Client.lanes, 4 lanes",
+        "read-ours": "Client.pages",
+        "read-microsoft": "Microsoft SDK: records.list_pages",
+    }
+    for rows, times in ((FAR_ROWS, 1), (ROWS, min(rounds, 3))):
+        _race(
+            f"Read {rows:,} rows of 14 columns, {LATENCY} s away",
+            contenders,
+            times,
+            f"wanted: 8 lanes at least 6 times at {FAR_ROWS:,}",
+            rows=rows,
+            latency=LATENCY,
+        )
+    contenders = {name: contenders[name] for name in ("read-lanes-8", "read-ours", "read-microsoft")}
+    _race(f"Read {ROWS:,} rows of 14 columns, no latency", contenders, rounds, "wanted: no lane is slower")
+
+
+def budget_used(_: int) -> None:
+    """How much of what a user may ask an extract gets."""
+    used, refused, held = budget.measure()
+    print(
+        f"\nA budget of {budget.BUDGET} requests in {budget.WINDOW:g} s, {budget.WINDOWS} times, asked for by 8 lanes"
+    )
+    print(f"  {'used (wanted: at least 95 %)':70}{used:10.1%}")
+    print(f"  {'refused (wanted: at most 2 %)':70}{refused:10.1%}")
+    print(f"  {'held back, s':70}{held:10.1f}")
+
+
 def export(rounds: int) -> None:
     """Rows of 40 pages into one Parquet file."""
     contenders = {
@@ -51,10 +85,19 @@ def export(rounds: int) -> None:
     _race(f"Export {ROWS:,} rows of 14 columns to Parquet", contenders, rounds, "wanted: at least 2.2 times")
 
 
-def _race(title: str, contenders: dict[str, str], rounds: int, wanted: str) -> None:
+def _race(
+    title: str,
+    contenders: dict[str, str],
+    rounds: int,
+    wanted: str,
+    *,
+    rows: int = ROWS,
+    latency: float = 0.0,
+) -> None:
     runs: dict[str, list[Run]] = {name: [] for name in contenders}
     with stub() as url:
-        set_rows(url, ROWS)
+        set_rows(url, rows)
+        set_latency(url, latency)
         for _ in range(rounds):
             for name in contenders:
                 runs[name].append(run(name, url))
@@ -71,11 +114,13 @@ def _race(title: str, contenders: dict[str, str], rounds: int, wanted: str) -> N
 
 def memory(_: int) -> None:
     """Peak memory of exports of different sizes, once each."""
-    print("\nMemory of an export, MB (wanted: flat, at most 250 at 1,000,000 rows)")
+    print("\nMemory of an export, MB (wanted: flat, at most 250 at 1,000,000 rows, 8 lanes at most 100 more)")
     print(f"  {'':50}{'before':>10}" + "".join(f"{size:>12,}" for size in SIZES))
     with stub() as url:
         for name, label in (
             ("export-ours", "Client.pages and formats.writer"),
+            ("export-lanes-1", "Client.lanes, one lane, and formats.writer"),
+            ("export-lanes-8", "Client.lanes, 8 lanes, and formats.writer"),
             ("export-operator", "DynamicsToObjectStorageOperator.execute"),
         ):
             runs = []
@@ -83,6 +128,7 @@ def memory(_: int) -> None:
                 set_rows(url, size)
                 runs.append(run(name, url))
             print(f"  {label:50}{runs[0].before:10.0f}" + "".join(f"{r.peak:12.0f}" for r in runs))
+            print(f"  {'  seconds':60}" + "".join(f"{r.seconds:12.1f}" for r in runs))
 
 
 def imports(rounds: int) -> None:
@@ -119,6 +165,8 @@ def emulator_speed(rounds: int) -> None:
 
 BENCHMARKS: dict[str, Callable[[int], None]] = {
     "read": read,
+    "lanes": lanes,
+    "budget": budget_used,
     "export": export,
     "memory": memory,
     "imports": imports,

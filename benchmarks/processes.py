@@ -85,5 +85,14 @@ def stub() -> Iterator[str]:
 
 def set_rows(url: str, rows: int) -> None:
     """Tell the free server how many rows its table has."""
-    with urllib.request.urlopen(f"{url}/_rows/{rows}", timeout=10) as reply:  # noqa: S310 - loopback
+    _tell(f"{url}/_rows/{rows}")
+
+
+def set_latency(url: str, seconds: float) -> None:
+    """Tell the free server how many seconds each of its answers shall be late."""
+    _tell(f"{url}/_latency/{seconds}")
+
+
+def _tell(address: str) -> None:
+    with urllib.request.urlopen(address, timeout=10) as reply:  # noqa: S310 - loopback
         reply.read()

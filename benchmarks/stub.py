@@ -2,6 +2,9 @@
 
 It answers what a read of `account` asks, by our client and by Microsoft's SDK, and nothing else. TCP_NODELAY
 is set: without it the kernel holds back small answers for 40 ms, and a benchmark measures that instead.
+
+Read in windows of createdon, row number n of N counts as created n/N of the way through five years, whatever its
+bytes say: so every reader gets the same bytes, and a window exactly the rows that lie in it.
 """
 
 from __future__ import annotations
@@ -10,13 +13,20 @@ import re
 import socket
 import sys
 import threading
+import time
+from datetime import datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from benchmarks.pages import DISTINCT_PAGES, PAGE_ROWS, page_value
 
 API = "/api/data/v9.2"
+AT_ONCE = 16  # requests, recommended to clients
+COUNTABLE = 50_000  # rows
+FIRST_DAY = datetime(2019, 1, 1, tzinfo=timezone.utc)
+FIVE_YEARS = 5 * 365 * 86_400  # seconds
 TYPES = {
     "accountid": "Uniqueidentifier",
     "name": "String",
@@ -85,11 +95,17 @@ DEFINITION = {
 
 
 class Stub:
-    """Listens on a loopback port until the process ends; `/_rows/N` sets how many rows the table has."""
+    """Listens on a loopback port until the process ends.
 
-    def __init__(self) -> None:
-        self._values = [page_value(number) for number in range(DISTINCT_PAGES)]
-        self._pages = DISTINCT_PAGES
+    `/_rows/N` sets how many rows the table has, `/_latency/S` how many seconds every answer is late.
+    """
+
+    def __init__(self, pages: int = DISTINCT_PAGES) -> None:
+        self._values = [page_value(number) for number in range(pages)]
+        rows = msgspec.json.Decoder(list[msgspec.Raw])
+        self._cells = [bytes(row) for value in self._values for row in rows.decode(value)]
+        self._rows = pages * PAGE_ROWS
+        self._latency = 0.0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -101,38 +117,101 @@ class Stub:
             threading.Thread(target=self._answer_all, args=(connection,), daemon=True).start()
 
     def _answer_all(self, connection: socket.socket) -> None:
-        with connection:
-            received = b""
-            while data := connection.recv(65536):
-                received += data
-                while b"\r\n\r\n" in received:
-                    head, received = received.split(b"\r\n\r\n", 1)
-                    connection.sendall(self._answer(head.split(b" ", 2)[1].decode()))
+        with connection, connection.makefile("rb") as received:
+            while line := received.readline():
+                lines = list(iter(received.readline, b"\r\n"))
+                length = next(
+                    (int(one[15:]) for one in lines if one.lower().startswith(b"content-length:")), 0
+                )
+                target = line.split(b" ", 2)[1].decode()
+                answer = self._answer(target, received.read(length))
+                if not target.startswith("/_"):
+                    time.sleep(self._latency)
+                connection.sendall(answer)
 
-    def _answer(self, target: str) -> bytes:
-        if target.startswith("/_rows/"):
-            self._pages = int(target.rpartition("/")[2]) // PAGE_ROWS
+    def _answer(self, target: str, body: bytes) -> bytes:
+        if target.startswith("/_"):
+            self._set(*target[2:].split("/"))
             return _response(b"{}")
-        if target.startswith(f"{API}/EntityDefinitions"):
-            return _response(msgspec.json.encode(_metadata(target)))
-        if target.startswith(f"{API}/accounts"):
-            return _response(self._page(target))
-        return _response(b'{"error":{"code":"0x0","message":"the stub has no such thing"}}', b"404 Not Found")
+        if target == f"{API}/$batch":
+            return self._batch(body)
+        return _response(self._json(unquote(target)))
 
-    def _page(self, target: str) -> bytes:
+    def _set(self, name: str, value: str) -> None:
+        if name == "rows":
+            self._rows = int(value)
+        else:
+            self._latency = float(value)
+
+    def _json(self, target: str) -> bytes:
+        if target.startswith(f"{API}/EntityDefinitions"):
+            return msgspec.json.encode(_metadata(target))
+        if target.startswith(f"{API}/RetrieveTotalRecordCount"):
+            counted = {"Keys": ["account"], "Values": [self._rows]}
+            return msgspec.json.encode({"EntityRecordCountCollection": counted})
+        first, end = self._range(target)
+        if "$apply" in target:
+            return msgspec.json.encode({"value": [{"rows_counted": end - first}]})
+        if "$top=1" in target:
+            place = 0 if " asc" in target else self._rows - 1
+            return msgspec.json.encode({"value": [{"createdon": self._created(place)}]})
+        return self._page(target, first, end)
+
+    def _batch(self, body: bytes) -> bytes:
+        parts = []
+        for found in re.finditer(rb"GET (\S+) HTTP/1.1", body):
+            target = unquote(found[1].decode())
+            first, end = self._range(target)
+            full = b'{"error":{"code":"0x8004e023","message":"too many"}}'
+            status, answer = (
+                (b"400 Bad Request", full) if end - first > COUNTABLE else (b"200 OK", self._json(target))
+            )
+            parts.append(
+                b"--b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nHTTP/1.1 "
+                + status
+                + b"\r\nContent-Type: application/json\r\n\r\n"
+                + answer
+                + b"\r\n"
+            )
+        return _response(b"".join(parts) + b"--b--", kind=b"multipart/mixed; boundary=b")
+
+    def _created(self, place: int) -> str:
+        moment = FIRST_DAY + timedelta(seconds=place * FIVE_YEARS // self._rows)
+        return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+    def _range(self, target: str) -> tuple[int, int]:
+        """Return the first row that the window of a filter holds, and the first behind it."""
+        first, end = 0, self._rows
+        for operator, text in re.findall(r"createdon (ge|lt) (\S+?Z)", target):
+            passed = datetime.fromisoformat(text.replace("Z", "+00:00")) - FIRST_DAY
+            place = -(-int(passed.total_seconds()) * self._rows // FIVE_YEARS)
+            first, end = (place, end) if operator == "ge" else (first, min(end, place))
+        return first, end
+
+    def _page(self, target: str, first: int, end: int) -> bytes:
         found = re.search(r"skiptoken=(\d+)", target)
-        number = int(found[1]) if found else 0
+        start = int(found[1]) if found else first
+        stop = min(end, start + PAGE_ROWS)
         base = f"{self.url}{API}"
         parts = [
             f'{{"@odata.context":"{base}/$metadata#accounts","value":'.encode(),
-            self._values[number % DISTINCT_PAGES],
+            self._value(start, stop),
         ]
-        if number + 1 < self._pages:
+        if stop < end:
+            window = re.search(r"&\$filter=[^&]*", target)
+            kept = window[0].replace(" ", "%20") if window else ""
             parts.append(
-                f',"@odata.nextLink":"{base}/accounts?$select=name&$skiptoken={number + 1}"'.encode()
+                f',"@odata.nextLink":"{base}/accounts?$select=name{kept}&$skiptoken={stop}"'.encode()
             )
         parts.append(b"}")
         return b"".join(parts)
+
+    def _value(self, start: int, stop: int) -> bytes:
+        if start % PAGE_ROWS == 0 and stop - start == PAGE_ROWS:
+            return self._values[start // PAGE_ROWS % len(self._values)]
+        count, start = stop - start, start % len(self._cells)
+        cells = self._cells[start : start + count]
+        return b"[" + b",".join(cells + self._cells[: count - len(cells)]) + b"]"
 
 
 def _metadata(target: str) -> dict[str, Any]:
@@ -148,10 +227,10 @@ def _metadata(target: str) -> dict[str, Any]:
     return DEFINITION
 
 
-def _response(body: bytes, status: bytes = b"200 OK") -> bytes:
+def _response(body: bytes, kind: bytes = b"application/json; odata.metadata=minimal") -> bytes:
     head = (
-        b"HTTP/1.1 %s\r\nContent-Type: application/json; odata.metadata=minimal\r\n"
-        b"OData-Version: 4.0\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
+        b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nOData-Version: 4.0\r\nx-ms-dop-hint: %d\r\nContent-Length: %d\r\n\r\n"
+        % (kind, AT_ONCE, len(body))
     )
     return head + body
 
