@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -14,8 +15,27 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 AIRFLOW_FACING = ("operators", "sensors", "triggers", "transfers", "hooks", "assets", "retry")
+ALSO_PARSED = (
+    "links",
+    "lineage",
+    "state",
+    "metrics",
+    "dataverse.query",
+    "dataverse.conditions",
+)
 PUBLIC_ENDINGS = ("Operator", "Sensor", "Trigger", "Hook", "Policy")
-HEAVY = {"msal", "requests", "pyarrow", "pandas", "polars", "sqlalchemy.orm", "cryptography", "starlette"}
+HEAVY = {
+    "msal",
+    "requests",
+    "pyarrow",
+    "pandas",
+    "polars",
+    "numpy",
+    "sqlalchemy",
+    "cryptography",
+    "starlette",
+}
+HEAVY |= {"defusedxml", "msgspec", "airflow.providers.common.sql", "airflow.providers.openlineage"}
 FOR_SIGN_INS = {"airflow_provider_dynamics.auth.codes", "airflow_provider_dynamics.dataverse.codes"}
 
 PARSE = f"""
@@ -23,8 +43,9 @@ import json, sys
 import airflow.sdk
 from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator
 before = set(sys.modules)
-for name in {AIRFLOW_FACING!r}:
+for name in {AIRFLOW_FACING + ALSO_PARSED!r}:
     __import__("airflow_provider_dynamics." + name)
+from airflow_provider_dynamics.dataverse import Expand, FetchXml, Query, SavedQuery, all_of, any_of, column
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
@@ -85,6 +106,62 @@ def test_the_readme_speaks_only_of_names_that_exist():
 )
 def test_every_file_the_readme_links_is_there(link):
     assert (ROOT / link).exists()
+
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def prose(page):
+    return re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+
+def anchors(page):
+    """Return the headings of a page as GitHub links to them."""
+    titles = [
+        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", one)
+        for one in re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    ]
+    return {re.sub(r"[^\w\- ]", "", one.strip().lower()).replace(" ", "-") for one in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_to_something(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
+
+
+def test_the_readme_leads_to_every_page_and_every_example():
+    readme = (ROOT / "README.md").read_text()
+    there = [*(ROOT / "docs").glob("*.md"), *(ROOT / "example_dags").glob("*.py")]
+
+    assert [
+        str(file.relative_to(ROOT)) for file in there if f"]({file.relative_to(ROOT)})" not in readme
+    ] == []
+
+
+def own_arguments(kind):
+    own = vars(kind).get("__init__")
+    return set(inspect.signature(own).parameters) - {"self", "kwargs"} if own else set()
+
+
+@pytest.mark.parametrize(
+    ("module", "ending"), [(module, ending) for module in AIRFLOW_FACING for ending in PUBLIC_ENDINGS]
+)
+def test_every_argument_of_a_public_class_is_explained(module, ending):
+    there = importlib.import_module(f"airflow_provider_dynamics.{module}")
+    for name in (one for one in there.__all__ if one.endswith(ending)):
+        kind = getattr(there, name)
+        if not inspect.isclass(kind):
+            continue
+        explained = set(re.findall(r":param (\w+):", kind.__doc__ or ""))
+        taken = set().union(*(own_arguments(one) for one in kind.__mro__ if one is not object))
+        assert own_arguments(kind) <= explained, name
+        assert explained <= taken | {"deferrable"}, name
 
 
 TABLE = (ROOT / "docs/authentication.md").read_text()
