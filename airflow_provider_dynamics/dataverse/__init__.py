@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.client import Client
     from airflow_provider_dynamics.dataverse.conditions import Condition, all_of, any_of, column
     from airflow_provider_dynamics.dataverse.errors import DataverseError
+    from airflow_provider_dynamics.dataverse.exchange import Request, Response
     from airflow_provider_dynamics.dataverse.feed import Feed
     from airflow_provider_dynamics.dataverse.lanes import LanePage, LaneRead
     from airflow_provider_dynamics.dataverse.pages import Deleted, Page
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.rows import Upserted
     from airflow_provider_dynamics.dataverse.tables import Column, Key, Table
     from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
-    from airflow_provider_dynamics.dataverse.transport import Request, Response
     from airflow_provider_dynamics.dataverse.windows import Window
 
 __all__ = [
@@ -75,8 +75,8 @@ _HOMES = {
     "LaneRead": "lanes",
     "Page": "pages",
     "Query": "query",
-    "Request": "transport",
-    "Response": "transport",
+    "Request": "exchange",
+    "Response": "exchange",
     "ResultColumn": "results",
     "RetryPolicy": "throttle",
     "RowOutcome": "bulk",

@@ -10,21 +10,17 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.dataverse.errors import DataverseError
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.session import sendable
 
-if TYPE_CHECKING:  # the transport sends what is made here
-    from airflow_provider_dynamics.dataverse.errors import DataverseError
-    from airflow_provider_dynamics.dataverse.transport import Request, Response
-
-__all__ = ["LONGEST_INSIDE", "MOST", "BatchOutcome", "Part", "parts", "parts_of", "request"]
+__all__ = ["MOST", "BatchOutcome", "Part", "parts", "parts_of", "request"]
 
 MOST = 1000  # requests in one batch
-LONGEST_INSIDE = 65_536  # characters of an address in a batch; https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +49,6 @@ def request(
     `headers` go into each request. `name` sets the boundary, which is new otherwise. The batch may be sent
     again where each of its requests may.
     """
-    from airflow_provider_dynamics.dataverse.transport import Request
-
     if not 1 <= len(requests) <= MOST:
         raise errors.BadRequest(f"A batch holds 1 to {MOST:,} requests, not {len(requests):,}")
     boundary = f"batch_{name or uuid.uuid4()}"

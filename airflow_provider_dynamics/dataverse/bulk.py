@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from airflow_provider_dynamics.dataverse import errors, odata
 from airflow_provider_dynamics.dataverse.errors import DataverseError
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.pages import decoded
 from airflow_provider_dynamics.dataverse.rows import RowKey, Rows
 from airflow_provider_dynamics.dataverse.tables import Column, Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["OPERATIONS", "Bulk", "Operation", "RowOutcome"]
 

@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.pages import Deleted, Page, walk
-from airflow_provider_dynamics.dataverse.query import LARGEST_PAGE
 from airflow_provider_dynamics.dataverse.reading import LABELS
+from airflow_provider_dynamics.dataverse.sizes import LARGEST_PAGE
 from airflow_provider_dynamics.dataverse.tables import Table
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["first_request", "follow", "since_request"]
 

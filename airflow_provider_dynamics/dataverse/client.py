@@ -19,6 +19,7 @@ from airflow_provider_dynamics.dataverse import lanes as lane_reading
 from airflow_provider_dynamics.dataverse.batch import BatchOutcome
 from airflow_provider_dynamics.dataverse.bulk import OPERATIONS, Bulk, Operation, RowOutcome
 from airflow_provider_dynamics.dataverse.conditions import Condition
+from airflow_provider_dynamics.dataverse.exchange import Request
 from airflow_provider_dynamics.dataverse.feed import OVERLAP, Feed, Means
 from airflow_provider_dynamics.dataverse.lanes import LaneRead
 from airflow_provider_dynamics.dataverse.odata import Row
@@ -29,7 +30,7 @@ from airflow_provider_dynamics.dataverse.results import ResultColumn
 from airflow_provider_dynamics.dataverse.rows import RowKey, Rows, Upserted
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
-from airflow_provider_dynamics.dataverse.transport import Request, Transport
+from airflow_provider_dynamics.dataverse.transport import Transport
 from airflow_provider_dynamics.dataverse.windows import Window
 
 __all__ = ["Client"]

@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterable
 
 from airflow_provider_dynamics.dataverse import errors, odata, reading
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.pages import decoded, walk
 from airflow_provider_dynamics.dataverse.query import Query
 from airflow_provider_dynamics.dataverse.tables import Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["exact", "record_counts"]
 

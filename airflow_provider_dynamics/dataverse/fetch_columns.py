@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from airflow_provider_dynamics.dataverse.errors import BadFetchXml
-from airflow_provider_dynamics.dataverse.fetch_xml import Document
+from airflow_provider_dynamics.dataverse.fetch_document import Document
 from airflow_provider_dynamics.dataverse.query import FetchXml
 from airflow_provider_dynamics.dataverse.results import (
     NOT_READ,

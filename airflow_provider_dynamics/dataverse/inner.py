@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.pages import Page, walk
-from airflow_provider_dynamics.dataverse.query import LARGEST_PAGE
+from airflow_provider_dynamics.dataverse.sizes import LARGEST_PAGE
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["completed", "whole"]
 

@@ -16,8 +16,8 @@ import msgspec
 
 from airflow_provider_dynamics.dataverse import errors, odata
 from airflow_provider_dynamics.dataverse.answers import request_id
+from airflow_provider_dynamics.dataverse.exchange import Request, Response, Sender
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Response, Sender
 
 __all__ = ["Deleted", "Next", "Page", "decoded", "walk"]
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from airflow_provider_dynamics.dataverse.statistics import COUNTABLE, Asked
+from airflow_provider_dynamics.dataverse.sizes import COUNTABLE
+from airflow_provider_dynamics.dataverse.statistics import Asked
 from airflow_provider_dynamics.dataverse.tables import Column, Table
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from airflow_provider_dynamics.dataverse.windows import WINDOW_TYPES, Axis, Slice, Window, cut, evenly

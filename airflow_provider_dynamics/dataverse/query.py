@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, Union
 
 from airflow_provider_dynamics.dataverse.conditions import Condition
+from airflow_provider_dynamics.dataverse.sizes import LARGEST_PAGE
 
-__all__ = ["LARGEST_PAGE", "Expand", "FetchXml", "Query", "SavedQuery", "Source", "first_row", "mapped"]
-
-# https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results
-LARGEST_PAGE = 5000
+__all__ = ["Expand", "FetchXml", "Query", "SavedQuery", "Source", "first_row", "mapped"]
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class FetchXml:
     @property
     def table(self) -> str:
         """The logical name of the table the document reads; raises BadFetchXml."""
-        from airflow_provider_dynamics.dataverse.fetch_xml import Document
+        from airflow_provider_dynamics.dataverse.fetch_document import Document
 
         return Document.parsed(self.document).table
 

@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 from airflow_provider_dynamics.dataverse import errors, expanding, inner, odata
 from airflow_provider_dynamics.dataverse.conditions import Condition
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.pages import Page, walk
-from airflow_provider_dynamics.dataverse.query import LARGEST_PAGE, Expand, Query
+from airflow_provider_dynamics.dataverse.query import Expand, Query
 from airflow_provider_dynamics.dataverse.results import LABEL, TARGET
+from airflow_provider_dynamics.dataverse.sizes import LARGEST_PAGE
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["LABELS", "expand_text", "filter_text", "query_request", "read"]
 

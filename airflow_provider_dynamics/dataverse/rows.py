@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Any, cast
 
 from airflow_provider_dynamics.dataverse import errors, inner, odata, reading
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.pages import decoded
 from airflow_provider_dynamics.dataverse.query import Expand
 from airflow_provider_dynamics.dataverse.tables import LOOKUPS, Column, Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Clock, Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["RowKey", "Rows", "Upserted"]
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.pages import decoded, walk
 from airflow_provider_dynamics.dataverse.query import FetchXml, SavedQuery
 from airflow_provider_dynamics.dataverse.tables import Tables, did_you_mean
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["document"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airflow_provider_dynamics.dataverse import errors, fetch_columns, fetch_xml, reading, results, saved
+from airflow_provider_dynamics.dataverse.exchange import Sender
 from airflow_provider_dynamics.dataverse.pages import Page
 from airflow_provider_dynamics.dataverse.query import Query, SavedQuery, Source
 from airflow_provider_dynamics.dataverse.results import ResultColumn
 from airflow_provider_dynamics.dataverse.tables import Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Sender
 
 __all__ = ["columns", "nearest_named", "read"]
 

@@ -14,18 +14,17 @@ from typing import Any, Protocol
 
 from airflow_provider_dynamics.dataverse import counts, errors, reading
 from airflow_provider_dynamics.dataverse.batch import BatchOutcome
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.pages import decoded
 from airflow_provider_dynamics.dataverse.query import Query
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 from airflow_provider_dynamics.dataverse.windows import Window
 
-__all__ = ["COUNTABLE", "Asked", "BatchSender", "windowed"]
+__all__ = ["Asked", "BatchSender", "windowed"]
 
 log = logging.getLogger(__name__)
 
-COUNTABLE = 50_000  # rows in one aggregate; https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/aggregate-data#limitations
 _UNANSWERED = (errors.BadRequest, errors.NotFound, errors.Forbidden, errors.ServerError)
 _COUNT = "rows_counted"
 

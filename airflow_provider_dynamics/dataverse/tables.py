@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.odata import LOOKUPS
 from airflow_provider_dynamics.dataverse.pages import decoded
-from airflow_provider_dynamics.dataverse.transport import Request, Sender
 
 __all__ = ["LOOKUPS", "Column", "Key", "Table", "Tables", "did_you_mean"]
 

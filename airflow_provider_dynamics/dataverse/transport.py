@@ -10,9 +10,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -26,15 +25,16 @@ from airflow_provider_dynamics.dataverse import batch, errors, failures
 from airflow_provider_dynamics.dataverse.answers import from_response, request_id
 from airflow_provider_dynamics.dataverse.batch import BatchOutcome
 from airflow_provider_dynamics.dataverse.errors import DataverseError
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.governor import COSTLY_QUERY, Governor
 from airflow_provider_dynamics.dataverse.session import new_session
+from airflow_provider_dynamics.dataverse.sizes import LONGEST_INSIDE, LONGEST_URL
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy, Stop
 
-__all__ = ["Request", "Response", "Sender", "Transport"]
+__all__ = ["Transport"]
 
 log = logging.getLogger(__name__)
 
-_LONGEST_URL = 32_768  # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview
 _OPTIONAL_ATTEMPTS = 3  # at what the service fails with, for an answer one can do without
 _WORTH_A_WARNING = 10.0  # seconds
 
@@ -46,52 +46,6 @@ _HEADERS = {
     "OData-Version": "4.0",
     "User-Agent": f"airflow-provider-dynamics/{__version__} {requests.utils.default_user_agent()}",
 }
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to send. `target` is relative to the Web API's root, already percent-encoded, or a whole link of the service.
-
-    `repeatable` marks a write that leaves the same state when carried out twice; reads always are. `optional`
-    marks a read that one can do without: what the service has no time for is not asked for again, and what it
-    fails at only twice.
-    """
-
-    method: str
-    target: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = field(default=None, repr=False)
-    repeatable: bool = False
-    optional: bool = False
-
-    @property
-    def reads(self) -> bool:
-        return self.method == "GET"
-
-    @property
-    def asked(self) -> str:
-        """The request in an error's or a log's words: no query values, no key values."""
-        path, _, query = self.target.partition("?")
-        path = re.sub(r"^https?://[^/]+(/.*?)?/api/data/v[\d.]+/", "", path)
-        path = re.sub(r"'(?:[^']|'')*'|%27.*?%27", "'…'", path)
-        names = "&".join(option.partition("=")[0] for option in query.split("&")) if query else ""
-        return f"{self.method} {path}{f'?{names}' if names else ''}"
-
-
-@dataclass(frozen=True)
-class Response:
-    """A successful answer; `repeated` where an earlier attempt at the same write may have been carried out too."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    repeated: bool = False
-
-
-class Sender(Protocol):
-    """What the rest of this package needs of a transport."""
-
-    def send(self, request: Request, stop: Stop | None = None) -> Response: ...
 
 
 class Transport:
@@ -150,7 +104,7 @@ class Transport:
 
     def send_together(self, requests: Sequence[Request], stop: Stop | None = None) -> list[BatchOutcome]:
         """Send requests as one batch and return what came of each, in their order; one that fails does not end it."""
-        addressed = [(request, self._url(request, batch.LONGEST_INSIDE)) for request in requests]
+        addressed = [(request, self._url(request, LONGEST_INSIDE)) for request in requests]
         response = self.send(batch.request(addressed, self._inside()), stop)
         return [
             self._outcome(request, part)
@@ -173,7 +127,7 @@ class Transport:
                 asked=request.asked,
             )
         url = request.target if link else self.root + request.target
-        longest = longest or (batch.LONGEST_INSIDE if request.reads else _LONGEST_URL)
+        longest = longest or (LONGEST_INSIDE if request.reads else LONGEST_URL)
         if len(url) > longest:
             raise errors.BadRequest(
                 f"The request's address has {len(url):,} characters; Dataverse takes {longest:,}",
@@ -183,7 +137,7 @@ class Transport:
         return url
 
     def _attempt(self, request: Request, url: str, *, repeated: bool) -> Response:
-        if len(url) <= _LONGEST_URL:
+        if len(url) <= LONGEST_URL:
             return self._exchange(request, url, repeated=repeated)
         carrier = batch.request([(request, url)], self._inside())  # the line of a request holds no more
         [part] = batch.parts_of(self._exchange(carrier, self.root + carrier.target, repeated=repeated), 1)

@@ -15,10 +15,10 @@ import pytest
 
 from airflow_provider_dynamics.auth import StaticToken
 from airflow_provider_dynamics.dataverse import Client, Clock, errors
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.rows import Rows
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Response
 
 ENVIRONMENT = "https://contoso.crm.dynamics.com"
 

@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.batch import BatchOutcome
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Response
 
 ROOT = "https://contoso.crm.dynamics.com/api/data/v9.2/"
 START = datetime(2020, 1, 1, tzinfo=timezone.utc)

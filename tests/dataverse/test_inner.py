@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_dynamics.dataverse.exchange import Request
 from airflow_provider_dynamics.dataverse.inner import completed
 from airflow_provider_dynamics.dataverse.pages import walk
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request
 
 FIRST = Request("GET", "accounts?$expand=tasks", {"Prefer": "odata.maxpagesize=2"})
 LINK = "https://contoso.crm.dynamics.com/api/data/v9.2/accounts(1)/tasks?$skiptoken={}"

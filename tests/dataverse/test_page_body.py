@@ -9,9 +9,9 @@ import pytest
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.changes import follow
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.pages import Page, walk
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Request, Response
 
 DELTA = "https://contoso.crm.dynamics.com/api/data/v9.2/accounts?$deltatoken=1"
 DELETION = {"@odata.context": "https://x/$metadata#accounts/$deletedEntity", "id": "b", "reason": "deleted"}

@@ -22,6 +22,7 @@ def fill(store: Store, name: str | None, rows: Mapping[str, int], created: str =
     from airflow_provider_dynamics.emulator.seed.grow import grow, grown_tables
     from airflow_provider_dynamics.emulator.seed.moments import WAYS
     from airflow_provider_dynamics.emulator.seed.platform import fill_platform, give_roles
+    from airflow_provider_dynamics.emulator.seed.views import fill_views
     from airflow_provider_dynamics.emulator.switches import DataFaults
     from airflow_provider_dynamics.emulator.writer import Writer
 
@@ -31,6 +32,7 @@ def fill(store: Store, name: str | None, rows: Mapping[str, int], created: str =
         raise ValueError(f"Rows are created {', '.join(WAYS)}, not {created!r}.")
     writer = Writer(store, DataFaults())
     fill_platform(store, writer)
+    fill_views(store)
     if name == "sample":
         Company(writer).fill()
     give_roles(store)

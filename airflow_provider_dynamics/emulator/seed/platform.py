@@ -29,7 +29,6 @@ from airflow_provider_dynamics.emulator.seed.identities import (
     SERVICE_USER,
     US_DOLLAR,
 )
-from airflow_provider_dynamics.emulator.seed.views import fill_views
 from airflow_provider_dynamics.emulator.store import JSON_COLUMN, SQL, Store, storage_names
 from airflow_provider_dynamics.emulator.writer import Writer
 
@@ -73,7 +72,6 @@ def fill_platform(store: Store, writer: Writer) -> None:
     _people(writer, call)
     _messages(store)
     put_rows(store, "role", [_role(role) for role in ROLES.values()])
-    fill_views(store)
     writer.forget()
 
 

@@ -12,6 +12,7 @@ from xml.sax.saxutils import quoteattr
 from airflow_provider_dynamics.emulator.schema import TABLES, Table
 from airflow_provider_dynamics.emulator.schema.model import stable_id
 from airflow_provider_dynamics.emulator.seed.identities import ROOT_UNIT, SERVICE_USER
+from airflow_provider_dynamics.emulator.seed.platform import put_rows
 from airflow_provider_dynamics.emulator.store import Store
 
 _FOUNDED = "2023-01-09T08:00:00Z"
@@ -91,8 +92,6 @@ def _common(table: Table, name: str, conditions: Sequence[str]) -> dict[str, Any
 
 def fill_views(store: Store) -> None:
     """The views of the application, and a person's own of big accounts."""
-    from airflow_provider_dynamics.emulator.seed.platform import put_rows
-
     put_rows(store, "savedquery", (view for name in _COLUMNS for view in _saved(TABLES[name])))
     big = {
         "userqueryid": stable_id("userquery", "account", "My big accounts"),
