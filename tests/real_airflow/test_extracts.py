@@ -52,6 +52,8 @@ def test_an_export_whose_worker_is_killed_goes_on_where_it_stopped(
     assert ids(tmp_path / "accounts.parquet") == sorted(row["accountid"] for row in emulator.rows("account"))
     assert 0 < summary["resumed_rows"] < summary["rows"] == len(emulator.rows("account"))
     assert list(tmp_path.glob(".accounts.parquet*")) == []
+    links = stack.call("GET", f"{run.path}/export/links")["extra_links"]
+    assert links["Table in Dynamics"] == f"{emulator.url}/main.aspx?pagetype=entitylist&etn=account"
 
 
 def test_a_snapshot_whose_worker_is_killed_equals_the_table_after_the_retry(
