@@ -8,6 +8,7 @@ is slower, takes more spellings, and names the value that does not fit.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # pyarrow is an extra
 CONTEXT = Field("@odata.context")
 DELETION = "/$deletedEntity"  # how the context of a row that is gone ends
 BLOCK_LIMIT = 2**31 - 1  # Arrow counts a block's bytes in 32 bits
+
+_OFFSET = re.compile(rb"[T ]\d\d(?::\d\d)*(?:\.\d+)?[+-]\d")
 
 
 def need(module: str, extra: str, purpose: str) -> Any:
@@ -66,6 +69,7 @@ class BatchBuilder:
         self._fields = tuple(fields)
         self._extra = tuple(extra)
         self.schema = schema_of((*self._fields, *self._extra))
+        self._wall_times = any(_holds_wall_times(field) for field in self._fields)
         self._parse_options = self._options(self._fields)
         self._mixed_options = self._options((*self._fields, CONTEXT))
 
@@ -80,7 +84,7 @@ class BatchBuilder:
         :raises FormatError: for a value that its column's type cannot hold exactly
         """
         body = getattr(page, "body", None)
-        columns = self._parsed(body, mixed=bool(page.deleted)) if body and len(body) < BLOCK_LIMIT else None
+        columns = self._parsed(body, mixed=bool(page.deleted)) if body and self._takes(body) else None
         if columns is None:
             columns = self._converted(list(getattr(page, "rows", page)))
         count = len(columns[0])
@@ -88,6 +92,10 @@ class BatchBuilder:
             value = (extra or {}).get(field.name)
             columns.append(self._pa.array([value] * count, self.schema.field(field.name).type))
         return self._pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _takes(self, body: bytes) -> bool:
+        """Say whether Arrow's reader reads a page right, which would shift a time on the wall by its offset."""
+        return len(body) < BLOCK_LIMIT and not (self._wall_times and _OFFSET.search(body))
 
     def _parsed(self, body: bytes, *, mixed: bool) -> list[Any] | None:
         """Parse a page's bytes into columns, `mixed` with deletions or not; None when Arrow's reader refuses them."""
@@ -118,6 +126,10 @@ class BatchBuilder:
             self._pa.array(_column(rows, field), self.schema.field(place).type)
             for place, field in enumerate(self._fields)
         ]
+
+
+def _holds_wall_times(field: Field) -> bool:
+    return field.kind == "timestamp" or any(_holds_wall_times(one) for one in field.inner)
 
 
 def _column(rows: list[Mapping[str, Any]], field: Field) -> list[Any]:
