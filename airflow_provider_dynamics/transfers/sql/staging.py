@@ -189,7 +189,10 @@ class Stage:
         statement = statement.replace("%%", "%")  # SQLAlchemy doubles it for statements with parameters
         with _cursor(self._connection) as cursor:
             if hasattr(cursor, "copy_expert"):  # psycopg2
-                cursor.copy_expert(statement, io.StringIO(text))
+                from psycopg2.extensions import encodings
+
+                # encoded here: the driver would quote what it cannot encode
+                cursor.copy_expert(statement, io.BytesIO(text.encode(encodings[cursor.connection.encoding])))
             else:
                 with cursor.copy(statement) as copy:
                     copy.write(text)

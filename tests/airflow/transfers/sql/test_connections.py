@@ -22,6 +22,8 @@ def test_what_a_connection_says_of_transactions_changes_nothing(postgres, dynami
     uri = os.environ["AIRFLOW_CONN_WAREHOUSE"]
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"{uri}?{quote(setting, safe='=')}")
     warehouse = Database(postgres)
+    if setting.startswith("autocommit") and warehouse.engine.driver == "psycopg2":
+        pytest.skip("psycopg2 knows no such setting")
     run(warehouse, dynamics)
     before = held(warehouse), ask(warehouse, "SELECT link, generation FROM dynamics_cursors")
     by_hand(warehouse, "CREATE UNIQUE INDEX one_name ON account (name)")
