@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
-from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_dynamics.dataverse.pages import Page
 from airflow_provider_dynamics.formats import FormatError, file_fields, file_format_of, writer
 from tests.airflow.formats.rows import ACCOUNT, EVERY, FORMATS, ROW, page_of, read, write
+from tests.airflow.transfers.reading import Buckets
 
 FIELDS = file_fields(ACCOUNT, EVERY)
 
 
 @pytest.fixture(autouse=True)
 def _a_store_in_memory() -> None:
-    attach("memory", fs=MemoryFileSystem())
+    attach("memory", fs=Buckets())  # Airflow keeps the first one for all tests
 
 
 class Boom(Exception):
