@@ -121,7 +121,8 @@ def memory(_: int) -> None:
             ("export-ours", "Client.pages and formats.writer"),
             ("export-lanes-1", "Client.lanes, one lane, and formats.writer"),
             ("export-lanes-8", "Client.lanes, 8 lanes, and formats.writer"),
-            ("export-operator", "DynamicsToObjectStorageOperator.execute"),
+            ("export-operator-1", "DynamicsToObjectStorageOperator.execute, lanes=1"),
+            ("export-operator", "DynamicsToObjectStorageOperator.execute, 8 lanes by itself"),
         ):
             runs = []
             for size in SIZES:

@@ -14,6 +14,7 @@ import tempfile
 import time
 import types
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from benchmarks.pages import SELECT
@@ -163,7 +164,7 @@ def task_context(table: Any) -> Any:
     return {"ti": task, "task_state_store": StateStore(), "asset_state_store": {table: StateStore()}}
 
 
-def export_operator(url: str, folder: pathlib.Path) -> Iterator[int]:
+def export_operator(url: str, folder: pathlib.Path, lanes: int | None = None) -> Iterator[int]:
     """DynamicsToObjectStorageOperator.execute, as a task runs it."""
     import pyarrow.json
     import pyarrow.parquet  # noqa: F401 - imported here so that it is not timed
@@ -184,6 +185,7 @@ def export_operator(url: str, folder: pathlib.Path) -> Iterator[int]:
         table="account",
         select=SELECT,
         page_size=PAGE_SIZE,
+        lanes=lanes,
         destination_path=ObjectStoragePath(f"file://{folder}/operator.parquet"),
         inlets=[(table := table_asset("account", url))],
     )
@@ -216,6 +218,7 @@ CONTENDERS: dict[str, Callable[[str, pathlib.Path], Iterator[int]]] = {
     "export-lanes-8": lanes_exported(8),
     "export-ours": export_ours,
     "export-operator": export_operator,
+    "export-operator-1": partial(export_operator, lanes=1),
     "export-microsoft": export_microsoft,
 }
 
