@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseHook
 
 from airflow_provider_dynamics.compat import aread_extra, mask_secret
-from airflow_provider_dynamics.lineage import used
 from airflow_provider_dynamics.metrics import count_sign_in, gauge_days_left
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ class DynamicsHook(BaseHook):
 
         :param options: what else `Settings.client` takes, such as `retry`
         """
+        from airflow_provider_dynamics.lineage import used
+
         client = self.settings.client(**{**sign_in_options(), **options})
         client.on_use = partial(used, self, client.environment)
         return client

@@ -25,12 +25,12 @@ __all__ = [
     "Moved",
     "Place",
     "Side",
-    "TellsLineage",
     "file_place",
     "loaded",
     "read",
     "sql_place",
     "table_place",
+    "told",
     "used",
 ]
 
@@ -68,18 +68,6 @@ class Moved:
     inputs: tuple[Side, ...]
     output: Side
     columns: Mapping[str, tuple[tuple[Place, str], ...]]
-
-
-class TellsLineage:
-    """What an operator needs to tell: it sets `moved` as soon as that is known."""
-
-    moved: Moved | None = None
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage what was moved; where nothing was, it tells what the hook has noted."""
-        from airflow.providers.openlineage.extractors import OperatorLineage
-
-        return OperatorLineage() if self.moved is None else _told(self.moved)
 
 
 # --- places ---
@@ -218,7 +206,8 @@ def _kind(field: Field) -> str:
 # --- OpenLineage ---
 
 
-def _told(moved: Moved) -> OperatorLineage[Any, Any]:
+def told(moved: Moved | None) -> OperatorLineage[Any, Any]:
+    """Return what OpenLineage is told of a task: what it moved; where that is nothing, what the hook noted goes by itself."""
     from airflow.providers.common.compat.openlineage.facet import (
         Dataset,
         OutputDataset,
@@ -226,6 +215,8 @@ def _told(moved: Moved) -> OperatorLineage[Any, Any]:
     )
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    if moved is None:
+        return OperatorLineage()
     output, facets = moved.output, _schema(moved.output)
     if moved.columns:
         facets["columnLineage"] = _column_lineage(moved)

@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
-from xml.sax.saxutils import escape
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_dynamics.compat import RetryPolicy, retry_arguments
 from airflow_provider_dynamics.hooks import DynamicsHook
-from airflow_provider_dynamics.lineage import TellsLineage
 from airflow_provider_dynamics.links import DynamicsRowLink, DynamicsTableLink, Linked
 from airflow_provider_dynamics.retry import (
     DEFAULT_RETRY_POLICY,
@@ -28,10 +26,12 @@ from airflow_provider_dynamics.retry import (
 
 if TYPE_CHECKING:
     import jinja2
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.connection.health import Health
     from airflow_provider_dynamics.dataverse import Client, Condition, Expand, Source
+    from airflow_provider_dynamics.lineage import Moved
 
 __all__ = [
     "DynamicsOperator",
@@ -66,12 +66,14 @@ def xml_text(value: Any) -> Any:
 
     https://learn.microsoft.com/power-apps/developer/data-platform/fetchxml/filter-rows
     """
+    from xml.sax.saxutils import escape
+
     if value is None or hasattr(value, "__html__"):
         return value
     return escape(str(odata_text(value)), {'"': "&quot;", "'": "&apos;"})
 
 
-class DynamicsOperator(TellsLineage, Linked, BaseOperator):
+class DynamicsOperator(Linked, BaseOperator):
     """What operators, sensors and transfers share: the connection, the client's life, failing, rendering OData text.
 
     :param dynamics_conn_id: the connection of type ``dynamics``
@@ -82,6 +84,9 @@ class DynamicsOperator(TellsLineage, Linked, BaseOperator):
     odata_fields: ClassVar[frozenset[str]] = frozenset({"filter", "expand", "order_by", "apply"})
     xml_fields: ClassVar[frozenset[str]] = frozenset({"fetch_xml"})
     ui_color = "#dbe5f6"
+
+    moved: Moved | None = None
+    """What the task has moved, for lineage; set as soon as that is known."""
 
     _client: Client | None = None
 
@@ -111,6 +116,12 @@ class DynamicsOperator(TellsLineage, Linked, BaseOperator):
                 yield client
             finally:
                 self._client = None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage what was moved."""
+        from airflow_provider_dynamics.lineage import told
+
+        return told(self.moved)
 
     def on_kill(self) -> None:
         """End every wait of the running request at once; Airflow calls this when the task is stopped."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.lineage import Moved, file_place, read
 from airflow_provider_dynamics.links import DynamicsTableLink
 from airflow_provider_dynamics.operators import DynamicsOperator, names, whole_number
 from airflow_provider_dynamics.transfers.transfer import (
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dynamics.dataverse import Client, Condition, Feed, Query
     from airflow_provider_dynamics.formats.storage import Place
+    from airflow_provider_dynamics.lineage import Moved
     from airflow_provider_dynamics.state import CursorKey
     from airflow_provider_dynamics.transfers.drift import Settled
     from airflow_provider_dynamics.transfers.following import Followed, Following
@@ -148,6 +148,7 @@ class DynamicsChangesToObjectStorageOperator(DynamicsOperator):
 
     def _moved(self, client: Client, columns: Settled, path: ObjectStoragePath, rows: int) -> Moved:
         """Return for lineage which columns went to the file."""
+        from airflow_provider_dynamics.lineage import file_place, read
         from airflow_provider_dynamics.transfers.change_files import change_fields
 
         fields, extra = columns.fields, {}

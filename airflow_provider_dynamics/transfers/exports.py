@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.lineage import file_place, read
 from airflow_provider_dynamics.links import DynamicsTableLink
 from airflow_provider_dynamics.operators import DynamicsOperator, source_of, whole_number
 from airflow_provider_dynamics.retry import airflow_errors
-from airflow_provider_dynamics.transfers.drift import Settled, memory_of, settled
-from airflow_provider_dynamics.transfers.extract import Extract
 from airflow_provider_dynamics.transfers.partitions import check_own_file, part_name, part_window
 from airflow_provider_dynamics.transfers.transfer import counted, effort, seconds_throttled, storage_path
 
@@ -23,6 +20,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_dynamics.dataverse import Client, Condition, Expand, Source, Window
     from airflow_provider_dynamics.formats.storage import Place
+    from airflow_provider_dynamics.transfers.drift import Settled
+    from airflow_provider_dynamics.transfers.extract import Extract
 
 __all__ = ["DynamicsToObjectStorageOperator"]
 
@@ -148,6 +147,9 @@ class DynamicsToObjectStorageOperator(DynamicsOperator):
         :raises AirflowFailException: the table, a column, the query, the file's place or the connection is wrong; nothing
             stands under the file's name then that did not stand there before
         """
+        from airflow_provider_dynamics.lineage import file_place, read
+        from airflow_provider_dynamics.transfers.drift import memory_of, settled
+
         source, window = self._source(), self._window()
         lanes = self._lanes()
         target, file_format = self._target(context)
@@ -265,6 +267,7 @@ class DynamicsToObjectStorageOperator(DynamicsOperator):
         self, context: Context, client: Client, columns: Settled, target: Place, file_format: str
     ) -> Extract:
         from airflow_provider_dynamics.state.progress import checkpoints
+        from airflow_provider_dynamics.transfers.extract import Extract
 
         task = context["ti"]
         parts = (task.dag_id, task.run_id, task.task_id, task.map_index)

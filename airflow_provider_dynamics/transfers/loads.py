@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.lineage import file_place, loaded
 from airflow_provider_dynamics.links import DynamicsTableLink
 from airflow_provider_dynamics.operators import DynamicsOperator, names
-from airflow_provider_dynamics.transfers.columns import bound_column, check_columns, file_to_table
-from airflow_provider_dynamics.transfers.rejects import Limit, Reject, Rejects
 from airflow_provider_dynamics.transfers.transfer import Progress, effort, seconds_throttled, storage_path
 
 if TYPE_CHECKING:
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.bulk import Operation
     from airflow_provider_dynamics.dataverse.tables import Table
     from airflow_provider_dynamics.formats import FileRow, Reader
+    from airflow_provider_dynamics.transfers.rejects import Limit, Reject, Rejects
 
 __all__ = ["ObjectStorageToDynamicsOperator"]
 
@@ -111,6 +109,9 @@ class ObjectStorageToDynamicsOperator(DynamicsOperator):
             was refused and ``on_row_error`` is ``fail``, or more rows were refused than ``max_rejects``
         """
         from airflow_provider_dynamics.formats import reader
+        from airflow_provider_dynamics.lineage import file_place, loaded
+        from airflow_provider_dynamics.transfers.columns import check_columns, file_to_table
+        from airflow_provider_dynamics.transfers.rejects import Limit, Rejects
 
         path = storage_path(self.source_path, self.source_conn_id)
         _one_of("operation", self.operation, OPERATIONS)
@@ -134,6 +135,8 @@ class ObjectStorageToDynamicsOperator(DynamicsOperator):
         self, table: Table, in_file: Sequence[str], columns: Sequence[str]
     ) -> dict[str, tuple[str, str]]:
         """Return of each column of the file that was sent the table's column and its type."""
+        from airflow_provider_dynamics.transfers.columns import bound_column, file_to_table
+
         targets = file_to_table(self.columns)
         found = {name: bound_column(table, targets.get(name, name)) for name in in_file}
         kept = [bound_column(table, name) for name in columns]
@@ -195,6 +198,8 @@ class _Load:
 
     def settle(self, outcome: RowOutcome) -> None:
         """Take what became of the next row that was sent."""
+        from airflow_provider_dynamics.transfers.rejects import Reject
+
         self._set_aside_unsent()
         row = self._waiting.popleft()
         self.read += 1
@@ -207,6 +212,8 @@ class _Load:
         self._set_aside_unsent()
 
     def _set_aside_unsent(self) -> None:
+        from airflow_provider_dynamics.transfers.rejects import Reject
+
         while self._waiting and self._waiting[0].error is not None:
             self.read += 1
             self._refuse(Reject.by_file(self._waiting.popleft()))

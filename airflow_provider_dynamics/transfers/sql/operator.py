@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.lineage import read, sql_place
 from airflow_provider_dynamics.links import DynamicsTableLink
 from airflow_provider_dynamics.operators import DynamicsOperator, names, whole_number
 from airflow_provider_dynamics.retry import DynamicsRetryableError
@@ -148,6 +147,7 @@ class DynamicsToSqlOperator(DynamicsOperator):
         return self.sql_table or self.table
 
     def _run(self, database: Database, run_id: str) -> dict[str, Any]:
+        from airflow_provider_dynamics.lineage import read, sql_place
         from airflow_provider_dynamics.transfers.sql.following import follow
 
         with self.client() as client, database.connection() as connection:
