@@ -301,6 +301,8 @@ class DynamicsQueryOperator(DynamicsOperator):
         return rows
 
     def _source(self) -> Source:
+        from airflow_provider_dynamics.dataverse.sizes import LARGEST_PAGE
+
         return source_of(
             self.table,
             select=self.select,
@@ -314,7 +316,7 @@ class DynamicsQueryOperator(DynamicsOperator):
             saved_query=self.saved_query,
             user_query=self.user_query,
             labels=self.labels,
-            page_size=None if self.top else min(self.max_rows + 1, 5000),
+            page_size=None if self.top else min(self.max_rows + 1, LARGEST_PAGE),
         )
 
     def _rows(self, client: Client, source: Source) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dynamics.dataverse.sorting import ID_BYTES, Sorter, pack, unpack
+from airflow_provider_dynamics.dataverse.window_place import VERSION
 from airflow_provider_dynamics.transfers.keys import (
     CERTAIN,
     GONE,
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ChangeFile", "Torn", "Written", "change_fields"]
 
 UPSERT, DELETE = "upsert", "delete"
-VERSION_NUMBER = "versionnumber"
-ROWS_AT_ONCE = 5000
+ROWS_AT_ONCE = 5_000
 
 
 class Torn(Exception):
@@ -218,7 +218,7 @@ def change_fields(fields: Sequence[Field]) -> tuple[tuple[Field, ...], str, str]
     operation, version = (
         name if name not in taken else f"change_{name}" for name in ("operation", "version")
     )
-    return (*fields, Field(version, "int64", 0, "BigInt", (VERSION_NUMBER,))), operation, version
+    return (*fields, Field(version, "int64", 0, "BigInt", (VERSION,))), operation, version
 
 
 def _side_by_side(

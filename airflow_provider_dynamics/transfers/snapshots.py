@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dynamics.dataverse.sorting import ID_BYTES, Sorter, pack, unpack
-from airflow_provider_dynamics.transfers.change_files import Torn, Written
+from airflow_provider_dynamics.transfers.change_files import ROWS_AT_ONCE, Torn, Written
 from airflow_provider_dynamics.transfers.keys import both, only_left
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.formats.storage import Place
 
 __all__ = ["Previous", "Snapshot"]
-
-ROWS_AT_ONCE = 5_000
 
 
 class Previous:
