@@ -11,7 +11,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_provider_dynamics.links import DynamicsRowLink, DynamicsTableLink
-from airflow_provider_dynamics.operators import DynamicsOperator
+from airflow_provider_dynamics.operators.base import DynamicsOperator
 from airflow_provider_dynamics.retry import DynamicsRetryableError, airflow_errors
 from airflow_provider_dynamics.triggers import (
     DynamicsCredentialExpiryTrigger,

@@ -1,16 +1,20 @@
 """Transfers: tables to files, changes to files or into databases, and files back into tables.
 
 Rows flow through a page at a time, so memory does not grow with them; what is returned through XCom is a
-summary.
+summary. Names are imported when they are asked for, so that a DAG file loads only what it uses.
 """
 
 from __future__ import annotations
 
-from airflow_provider_dynamics.transfers.changes import DynamicsChangesToObjectStorageOperator
-from airflow_provider_dynamics.transfers.exports import DynamicsToObjectStorageOperator
-from airflow_provider_dynamics.transfers.loads import ObjectStorageToDynamicsOperator
-from airflow_provider_dynamics.transfers.partitions import DynamicsPartitionsOperator
-from airflow_provider_dynamics.transfers.sql import DynamicsToSqlOperator
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_dynamics.transfers.changes import DynamicsChangesToObjectStorageOperator
+    from airflow_provider_dynamics.transfers.exports import DynamicsToObjectStorageOperator
+    from airflow_provider_dynamics.transfers.loads.operator import ObjectStorageToDynamicsOperator
+    from airflow_provider_dynamics.transfers.partitions import DynamicsPartitionsOperator
+    from airflow_provider_dynamics.transfers.sql import DynamicsToSqlOperator
 
 __all__ = [
     "DynamicsChangesToObjectStorageOperator",
@@ -19,3 +23,17 @@ __all__ = [
     "DynamicsToSqlOperator",
     "ObjectStorageToDynamicsOperator",
 ]
+
+_HOMES = {
+    "DynamicsChangesToObjectStorageOperator": "changes",
+    "DynamicsPartitionsOperator": "partitions",
+    "DynamicsToObjectStorageOperator": "exports",
+    "DynamicsToSqlOperator": "sql",
+    "ObjectStorageToDynamicsOperator": "loads.operator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

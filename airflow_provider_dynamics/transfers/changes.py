@@ -10,7 +10,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.links import DynamicsTableLink
-from airflow_provider_dynamics.operators import DynamicsOperator, names, whole_number
+from airflow_provider_dynamics.operators.base import DynamicsOperator, names, whole_number
 from airflow_provider_dynamics.transfers.transfer import (
     Progress,
     effort,

@@ -10,7 +10,8 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.links import DynamicsTableLink
-from airflow_provider_dynamics.operators import DynamicsOperator, source_of, whole_number
+from airflow_provider_dynamics.operators.base import DynamicsOperator, whole_number
+from airflow_provider_dynamics.operators.query import source_of
 from airflow_provider_dynamics.retry import airflow_errors
 from airflow_provider_dynamics.transfers.partitions import check_own_file, part_name, part_window
 from airflow_provider_dynamics.transfers.transfer import counted, effort, seconds_throttled, storage_path

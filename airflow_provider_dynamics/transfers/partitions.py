@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.links import DynamicsTableLink
-from airflow_provider_dynamics.operators import DynamicsOperator, source_of, whole_number
+from airflow_provider_dynamics.operators.base import DynamicsOperator, whole_number
+from airflow_provider_dynamics.operators.query import source_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -14,13 +14,8 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, Task
 from airflow_provider_dynamics.auth.tokens import SHARED
 from airflow_provider_dynamics.compat import HAS_RETRY_POLICY
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.operators import (
-    DynamicsQueryOperator,
-    DynamicsRefreshTokenOperator,
-    names,
-    odata_text,
-    whole_number,
-)
+from airflow_provider_dynamics.operators import DynamicsQueryOperator, DynamicsRefreshTokenOperator
+from airflow_provider_dynamics.operators.base import names, odata_text, whole_number
 from airflow_provider_dynamics.retry import (
     DEFAULT_RETRY_POLICY,
     DynamicsRetryableError,

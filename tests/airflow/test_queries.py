@@ -13,7 +13,9 @@ from defusedxml.ElementTree import fromstring
 
 from airflow_provider_dynamics.dataverse import Expand, FetchXml, Query, SavedQuery, any_of, column
 from airflow_provider_dynamics.hooks import DynamicsHook
-from airflow_provider_dynamics.operators import DynamicsQueryOperator, source_of, xml_text
+from airflow_provider_dynamics.operators import DynamicsQueryOperator
+from airflow_provider_dynamics.operators.base import xml_text
+from airflow_provider_dynamics.operators.query import source_of
 
 START = datetime(2026, 3, 1, 12, 30, tzinfo=timezone.utc)
 NAMES = (

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.links import DynamicsTableLink
-from airflow_provider_dynamics.operators import DynamicsOperator, names, whole_number
+from airflow_provider_dynamics.operators.base import DynamicsOperator, names, whole_number
 from airflow_provider_dynamics.retry import DynamicsRetryableError
 from airflow_provider_dynamics.transfers.transfer import Progress, effort, rows_about, seconds_throttled
 

@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.dataverse.errors import UnknownKey
 from airflow_provider_dynamics.dataverse.tables import Column, Key, Table
-from airflow_provider_dynamics.transfers.columns import check_columns
-from airflow_provider_dynamics.transfers.rejects import Limit, Reject, Rejects
+from airflow_provider_dynamics.transfers.loads.columns import check_columns
+from airflow_provider_dynamics.transfers.loads.rejects import Limit, Reject, Rejects
 from airflow_provider_dynamics.transfers.transfer import storage_path
 
 

@@ -11,7 +11,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.links import DynamicsTableLink
-from airflow_provider_dynamics.operators import DynamicsOperator, names
+from airflow_provider_dynamics.operators.base import DynamicsOperator, names
 from airflow_provider_dynamics.transfers.transfer import Progress, effort, seconds_throttled, storage_path
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.bulk import Operation
     from airflow_provider_dynamics.dataverse.tables import Table
     from airflow_provider_dynamics.formats import FileRow, Reader
-    from airflow_provider_dynamics.transfers.rejects import Limit, Reject, Rejects
+    from airflow_provider_dynamics.transfers.loads.rejects import Limit, Reject, Rejects
 
 __all__ = ["ObjectStorageToDynamicsOperator"]
 
@@ -110,8 +110,8 @@ class ObjectStorageToDynamicsOperator(DynamicsOperator):
         """
         from airflow_provider_dynamics.formats import reader
         from airflow_provider_dynamics.lineage import file_place, loaded
-        from airflow_provider_dynamics.transfers.columns import check_columns, file_to_table
-        from airflow_provider_dynamics.transfers.rejects import Limit, Rejects
+        from airflow_provider_dynamics.transfers.loads.columns import check_columns, file_to_table
+        from airflow_provider_dynamics.transfers.loads.rejects import Limit, Rejects
 
         path = storage_path(self.source_path, self.source_conn_id)
         _one_of("operation", self.operation, OPERATIONS)
@@ -135,7 +135,7 @@ class ObjectStorageToDynamicsOperator(DynamicsOperator):
         self, table: Table, in_file: Sequence[str], columns: Sequence[str]
     ) -> dict[str, tuple[str, str]]:
         """Return of each column of the file that was sent the table's column and its type."""
-        from airflow_provider_dynamics.transfers.columns import bound_column, file_to_table
+        from airflow_provider_dynamics.transfers.loads.columns import bound_column, file_to_table
 
         targets = file_to_table(self.columns)
         found = {name: bound_column(table, targets.get(name, name)) for name in in_file}
@@ -198,7 +198,7 @@ class _Load:
 
     def settle(self, outcome: RowOutcome) -> None:
         """Take what became of the next row that was sent."""
-        from airflow_provider_dynamics.transfers.rejects import Reject
+        from airflow_provider_dynamics.transfers.loads.rejects import Reject
 
         self._set_aside_unsent()
         row = self._waiting.popleft()
@@ -212,7 +212,7 @@ class _Load:
         self._set_aside_unsent()
 
     def _set_aside_unsent(self) -> None:
-        from airflow_provider_dynamics.transfers.rejects import Reject
+        from airflow_provider_dynamics.transfers.loads.rejects import Reject
 
         while self._waiting and self._waiting[0].error is not None:
             self.read += 1

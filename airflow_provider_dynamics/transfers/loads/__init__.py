@@ -1,0 +1,1 @@
+"""Files into tables: every row of them accounted for."""
