@@ -1,8 +1,9 @@
 """A Dataverse environment and its sign-in services that run on this machine: for tests, for the demo, for a first try.
 
 Importing this costs nothing; the server and its libraries are loaded with the first use of `Emulator`. Where to read
-on: `faults` (what can be made to fail), `sign_ins` (what can be turned at the sign-in services), `directory` (which
-applications and people there are), `identity` (ids, certificates and tokens for clients).
+on: `faults` (what can be made to fail), `jobs` (how system jobs go), `custom_apis` (operations of one's own),
+`sign_ins` (what can be turned at the sign-in services), `directory` (which applications and people there are),
+`identity` (ids, certificates and tokens for clients).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Protocol, TypeVar
+from urllib.parse import parse_qs
 
 from airflow_provider_dynamics.emulator import control, refusals
 from airflow_provider_dynamics.emulator.entra import Entra
@@ -37,6 +38,7 @@ T = TypeVar("T")
 RECORDED = 20_000  # the oldest recorded requests are forgotten beyond this many
 THREADS = 8
 REDACTED = "[redacted]"
+OPTION_HEADERS = ("mscrm", "callerobjectid")
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-identity-header"})
 SECRET_PARAMETERS = re.compile(
     r"((?:^|&)(?:code|password|client_secret|client_assertion|refresh_token|id_token_hint)=)[^&]*",
@@ -64,6 +66,16 @@ class RecordedRequest:
     headers: Mapping[str, str]
     body_size: int
     status: int
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What it asked for beside its body: impersonation, the ``MSCRM.…`` headers in lower case, and the ``tag``.
+
+        https://learn.microsoft.com/power-apps/developer/data-platform/optional-parameters
+        """
+        found = {name: value for name, value in self.headers.items() if name.startswith(OPTION_HEADERS)}
+        tags = parse_qs(self.query).get("tag")
+        return {**found, "tag": tags[0]} if tags else found
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as plain values."""
@@ -104,6 +116,9 @@ class App:
         self.sign_ins.reset()
         self.settings.reset()
         self.service.query_limits.restore()
+        self.service.jobs.restore()
+        self.service.operations.forget_custom()
+        self.service.duplicates.restore()
         self.requests.clear()
         if touched or self._front.written:
             self.service.reset()

@@ -16,6 +16,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Request, Response
 from airflow_provider_dynamics.emulator.schema import BY_SET
 
@@ -24,8 +26,11 @@ LIMIT = 1000  # requests in one batch
 LONGEST_URL = 65_536
 ODATA_ERROR = "0x80060888"
 API = re.compile(r"/api/data/v\d+\.\d+/")
+SET_NAME = re.compile(r"/api/data/v\d+\.\d+/(\w+)")
 REFERENCE = re.compile(r"\$([^/?()]+)")
 VERSION = re.compile(r"\s+HTTP/\d(?:\.\d)?\s*$")
+# Numbers pass as they are written: a fraction loses no digit.
+_DECODER = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode()))
 MINIMAL = "application/json; odata.metadata=minimal"
 # Part headers that say how the body is framed, not what is asked.
 FRAMING = frozenset({"content-length", "host", "transfer-encoding"})
@@ -67,10 +72,15 @@ class Batch:
         self._transaction = transaction
         self._created: dict[str, str] = {}  # Content-ID -> URL of the row it made or addressed
 
-    def answer(self) -> Response:
-        """Run the parts in order; the first error ends the batch unless continue-on-error was asked for."""
+    def answer(self, *, midway: bool = False) -> Response:
+        """Run the parts in order; the first error ends the batch unless continue-on-error was asked for.
+
+        ``midway``: only the first half is run, as when the service is lost under way.
+        """
         try:
             operations = read(self._request)
+            if midway:
+                operations = operations[: len(operations) // 2]
             on = "odata.continue-on-error" in self._request.headers.get("prefer", "").lower()
             return self._run(operations, keep_going=on)
         except Fault as fault:
@@ -97,12 +107,17 @@ class Batch:
         """One answer for each part, or, when one failed, its error as the answer to the whole set."""
         answers: list[bytes] = []
         known = dict(self._created)
+        kept: list[Part] = []
         try:
             with self._transaction():
                 for part in change_set.parts:
                     response = _or_roll_back(self._send(part))
                     answers.append(_http_block(response, part.content_id))
+                    if _is_elastic(part):
+                        kept.append(part)
         except _RolledBack as rolled_back:
+            for part in kept:  # what was written to elastic tables stays written
+                self._send(part)
             self._created = known
             return True, _http_block(rolled_back.response, None)
         boundary = f"changesetresponse_{uuid.uuid4()}"
@@ -166,10 +181,10 @@ class Batch:
         if b'"$' not in body and b'"/$' not in body:
             return body
         try:
-            content = json.loads(body)
-        except ValueError:
+            content = _DECODER.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return body  # the handler will say what is wrong with it
-        return json.dumps(self._replaced(content)).encode()
+        return msgspec.json.encode(self._replaced(content))
 
     def _replaced(self, content: Any) -> Any:
         if isinstance(content, list):
@@ -187,6 +202,12 @@ class Batch:
         if isinstance(value, str) and value.lstrip("/").startswith("$"):
             return REFERENCE.sub(lambda found: self._reference(found[1]), value.lstrip("/"), count=1)
         return value
+
+
+def _is_elastic(part: Part) -> bool:
+    found = SET_NAME.search(part.target)
+    table = BY_SET.get(found[1]) if found else None
+    return table is not None and table.elastic
 
 
 def _or_roll_back(response: Response) -> Response:
@@ -222,13 +243,22 @@ def read(request: Request) -> list[Part | ChangeSet]:
 
 
 def _read_change_set(content_type: str, content: bytes) -> ChangeSet:
-    parts = []
+    parts: list[Part] = []
     for headers, inner in _split(content, _boundary(content_type)):
         part = _read_part(headers, inner)
         if part.method == "GET":
             raise Fault(400, ODATA_ERROR, "A change set cannot contain GET requests.")
         if not part.content_id:
             raise Fault(400, ODATA_ERROR, "Content-ID header not present in the request of a change set.")
+        if any(part.content_id == other.content_id for other in parts):
+            # https://github.com/OData/odata.net/pull/1516: within a change set, not across the batch. That Dataverse
+            # words it as the library it is built on does is a guess.
+            raise Fault(
+                400,
+                ODATA_ERROR,
+                f"The content ID '{part.content_id}' was found more than once in the same change set. "
+                "Content IDs have to be unique across all operations of a change set.",
+            )
         parts.append(part)
     return ChangeSet(tuple(parts))
 

@@ -26,11 +26,12 @@ Find = Callable[[Table, str], str]
 
 @dataclass
 class Body:
-    """What a body asks for: values by storage column, rows to make first, rows to make afterwards."""
+    """What a body asks for: values by storage column, rows to make first, rows to make or to join afterwards."""
 
     values: dict[str, Any]
     before: list[tuple[Navigation, dict[str, Any]]] = field(default_factory=list)
     after: list[tuple[Navigation, list[dict[str, Any]]]] = field(default_factory=list)
+    links: list[tuple[Navigation, list[Any]]] = field(default_factory=list)
 
 
 class BodyReader:
@@ -50,7 +51,7 @@ class BodyReader:
             if column is not None and not column.is_lookup:
                 self._column(table, column, value, found, creating=creating)
             elif "@" in name:
-                self._annotation(table, name, value, found)
+                self._annotation(table, name, value, found, creating=creating)
             else:
                 self._navigation(table, name, value, found, creating=creating)
         return found
@@ -60,14 +61,20 @@ class BodyReader:
         if column.create if creating else column.update:
             found.values[column.name] = stored
 
-    def _annotation(self, table: Table, name: str, value: Any, found: Body) -> None:
+    def _annotation(self, table: Table, name: str, value: Any, found: Body, *, creating: bool) -> None:
         member, _, annotation = name.partition("@")
         if annotation != "odata.bind" or not member:
             return
         navigation = table.navigations.get(member)
         if navigation is None:
-            if navigation_of(table, member):
-                raise NotEmulated(f"{name}: binding existing rows to a collection while writing")
+            collection = navigation_of(table, member)
+            if collection is not None:
+                if not creating:
+                    raise NotEmulated(f"{name}: binding rows to a collection of a row that is there")
+                if not isinstance(value, list):
+                    raise payload_fault(table, f"The value of '{name}' must be a collection of references.")
+                found.links.append((collection, value))
+                return
             raise payload_fault(
                 table,
                 f"An undeclared property '{member}' which only has property annotations in the payload but no "
@@ -75,6 +82,14 @@ class BodyReader:
                 "declared named streams can be represented as properties without values.",
             )
         self.bind(table, navigation, value, found.values)
+
+    def linked(self, table: Table, navigation: Navigation, link: Any) -> str:
+        """The id of the row that a link in a collection names."""
+        segment = reference(link) if isinstance(link, str) else None
+        other = TABLES[navigation.table or ""]
+        if segment is None or BY_SET.get(segment.name) is not other:
+            raise payload_fault(table, f"'{str(link)[:100]}' is no row that '{navigation.name}' may hold.")
+        return self._find(other, segment.inside or "")
 
     def bind(self, table: Table, navigation: Navigation, link: Any, values: dict[str, Any]) -> None:
         """Point a lookup at the row a link names; None clears it."""
@@ -108,8 +123,12 @@ class BodyReader:
         collection = navigation_of(table, name)
         if collection is None:
             raise unknown_property(table, name)
-        if not creating or not isinstance(value, list) or collection.through:
+        if not creating or not isinstance(value, list):
             raise NotEmulated(f"writing the collection {name} of an existing row")
+        if not all(isinstance(one, dict) for one in value):
+            raise payload_fault(
+                table, f"The rows of '{name}' must be objects: a 'StartObject' node was expected."
+            )
         found.after.append((collection, value))
 
     def _single(

@@ -1,4 +1,4 @@
-"""CreateMultiple, UpdateMultiple, UpsertMultiple and DeleteMultiple on standard tables: all rows or none.
+"""CreateMultiple, UpdateMultiple and UpsertMultiple on standard tables: all rows or none.
 
 https://learn.microsoft.com/power-apps/developer/data-platform/bulk-operations
 """
@@ -10,7 +10,8 @@ from typing import Any
 
 from airflow_provider_dynamics.emulator.address import Segment, json_like, reference, row_key
 from airflow_provider_dynamics.emulator.call import Call, no_content, reply
-from airflow_provider_dynamics.emulator.keys import duplicate_record
+from airflow_provider_dynamics.emulator.elastic_bulk import ElasticBulk
+from airflow_provider_dynamics.emulator.keys import duplicate_record, no_row_of_key
 from airflow_provider_dynamics.emulator.literals import GUID, payload_fault
 from airflow_provider_dynamics.emulator.messages import Fault, Response
 from airflow_provider_dynamics.emulator.schema import BY_SET, Table
@@ -27,9 +28,12 @@ class Bulk:
     def __init__(self, store: Store, writer: Writer) -> None:
         self._store = store
         self._writer = writer
+        self._elastic = ElasticBulk(store, writer, self._identity)
 
     def run(self, call: Call, table: Table, name: str) -> Response:
         """One message on one table; raises ``Fault`` and changes nothing when any row is refused."""
+        if table.elastic:
+            return self._elastic.run(call, table, name, self._targets(call, table))
         if name == "DeleteMultiple":
             raise Fault(501, "0x80040216", "DeleteMultiple has not yet been implemented.")
         if not table.bulk:
@@ -71,7 +75,9 @@ class Bulk:
     def _update(self, call: Call, table: Table, targets: list[_Target]) -> Response:
         done = set()
         for target in targets:
-            row_id, _ = self._identity(table, target)
+            row_id, key = self._identity(table, target)
+            if row_id is None and key:
+                raise no_row_of_key(table)
             if row_id is None:
                 raise Fault(400, "0x80040203", f"A target of UpdateMultiple needs its {table.primary_id}.")
             # A row given twice: the first one counts, the others are dropped without a word.
@@ -103,7 +109,7 @@ class Bulk:
             raise Fault(400, "0x80040216", "An unexpected error occurred.")
         self._writer.create(call, table, target, {**key, **({table.primary_id: row_id} if row_id else {})})
 
-    def _identity(self, table: Table, target: _Target) -> tuple[str | None, dict[str, Any]]:
+    def _identity(self, table: Table, target: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
         """The row's id where it has one, and the stored values of its alternate key where one was given."""
         link = target.get("@odata.id")
         if isinstance(link, str):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote_plus
@@ -32,6 +32,7 @@ class Prefer:
     page_size: int | None = None
     representation: bool = False
     track_changes: bool = False
+    respond_async: bool = False
     applied: tuple[str, ...] = ()
 
     def wants(self, annotation: str) -> bool:
@@ -48,6 +49,7 @@ def parse_prefer(header: str) -> Prefer:
         known = _preference(name, value)
         if known:
             found |= known
+        if known and name != "respond-async":  # whoever answers later says so
             applied.append(match[0].strip().rstrip(","))
     return Prefer(applied=tuple(applied), **found)
 
@@ -59,6 +61,8 @@ def _preference(name: str, value: str) -> dict[str, Any] | None:
         return {"page_size": min(size, MAX_PAGE)}
     if name == "return" and value == "representation":
         return {"representation": True}
+    if name == "respond-async":
+        return {"respond_async": True}
     return {"track_changes": True} if name == "odata.track-changes" else None
 
 
@@ -97,6 +101,10 @@ class Call:
             value = _DECODER.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Fault(400, "0x80048d19", f"Error identified in Payload: {error}") from error
+        except InvalidOperation as error:
+            raise Fault(
+                400, "0x80048d19", "Error identified in Payload: a number is out of range."
+            ) from error
         if not isinstance(value, dict):
             raise Fault(400, "0x80048d19", "Error identified in Payload: a JSON object was expected.")
         return value

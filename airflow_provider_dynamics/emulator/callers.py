@@ -49,12 +49,15 @@ class Callers:
         return self._user("applicationid", principal.client_id)
 
     def _user(self, column: str, value: str) -> Caller:
-        if (column, value) not in self._known:
-            sql = SQL["systemuser"]
+        known = self._known.get((column, value))
+        if known is not None:
+            return known
+        sql = SQL["systemuser"]
+        with self._store.lock:  # no user comes or goes between the reading and the keeping
             found = self._store.one(
                 sa.select(sql.c.systemuserid, sql.c.businessunitid).where(sql.c[column] == value)
             )
             if found is None:
                 raise Fault(403, "0x80072560", "The user is not a member of the organization.")
-            self._known[column, value] = Caller(found[0], found[1])
-        return self._known[column, value]
+            known = self._known[column, value] = Caller(found[0], found[1])
+        return known

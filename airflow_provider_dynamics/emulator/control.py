@@ -1,4 +1,8 @@
-"""The emulator's own API under /_emulator, out of band: reset, seed, faults, sign-ins, what was asked, what is stored."""
+"""The emulator's own API under /_emulator, out of band: reset, seed, faults, sign-ins, what was asked, what is stored.
+
+Bodies are JSON: ``custom_apis`` takes what `custom_apis.custom_api` takes, with a fixed ``answer``, ``duplicate_rules``
+{"table", "columns"}; for the others see the module each is named for.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from airflow_provider_dynamics.emulator.custom_apis import custom_api
 from airflow_provider_dynamics.emulator.faults import Faults
 from airflow_provider_dynamics.emulator.messages import Fault, Request, Response
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
@@ -87,6 +92,14 @@ def _query_limits(app: Controlled, _: Any) -> Any:
     return asdict(app.service.query_limits)
 
 
+def _add_custom_api(app: Controlled, wanted: Mapping[str, Any]) -> None:
+    app.service.operations.add(custom_api(**wanted))
+
+
+def _publish(app: Controlled, wanted: Mapping[str, Any]) -> None:
+    app.service.duplicates.publish(wanted["table"], wanted["columns"])
+
+
 def _requests(app: Controlled, _: Any) -> Any:
     return [one.as_dict() for one in list(app.requests)]
 
@@ -104,8 +117,12 @@ _ACTS: Mapping[str, Callable[[Controlled, Any], Any]] = {
     "GET /_emulator/settings": lambda app, _: app.settings.as_dict(),
     "POST /_emulator/query_limits": _set_query_limits,
     "GET /_emulator/query_limits": _query_limits,
+    "POST /_emulator/jobs": lambda app, wanted: app.service.jobs.apply(wanted),
+    "GET /_emulator/jobs": lambda app, _: app.service.jobs.as_dict(),
     "POST /_emulator/sign_ins": lambda app, wanted: app.sign_ins.apply(wanted),
     "GET /_emulator/sign_ins": lambda app, _: app.sign_ins.as_dict(),
+    "POST /_emulator/custom_apis": _add_custom_api,
+    "POST /_emulator/duplicate_rules": _publish,
     "GET /_emulator/requests": _requests,
 }
 

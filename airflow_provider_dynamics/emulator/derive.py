@@ -165,6 +165,14 @@ def _composite(row: Mapping[str, Any]) -> str | None:
 
 
 def _states(table: Table, row: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete a state by its default status; a status of another state is refused, the state does not follow it."""
+    if row["statecode"] is None:
+        # The code and its words are Microsoft's; that an emptied state is answered with them is a guess.
+        raise Fault(
+            400,
+            "0x80048408",
+            "State code is invalid or state code is valid but status code is invalid for a specified state code.",
+        )
     state = next(option for option in table.by_name["statecode"].options if option.value == row["statecode"])
     if "statuscode" not in changed or row["statuscode"] is None:
         return {"statuscode": state.status}
@@ -173,13 +181,11 @@ def _states(table: Table, row: Mapping[str, Any], changed: Mapping[str, Any]) ->
     )
     if status.state == state.value:
         return {}
-    if "statecode" not in changed:
-        return {"statecode": status.state}
     raise Fault(
         400,
         "0x80048408",
-        f"{status.value} is not a valid status code for state code {state.label} on {table.name} "
-        f"with Id {row[table.primary_id]}.",
+        f"{status.value} is not a valid status code for state code {table.schema_name}State."
+        f"{state.label.replace(' ', '')} on {table.name} with Id {row[table.primary_id]}.",
     )
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dynamics.emulator.aggregates import QueryLimits
 from airflow_provider_dynamics.emulator.app import App, RecordedRequest
+from airflow_provider_dynamics.emulator.custom_apis import Answer, custom_api
 from airflow_provider_dynamics.emulator.entra import Entra
 from airflow_provider_dynamics.emulator.faults import Faults, Switch
 from airflow_provider_dynamics.emulator.identity import Identity
+from airflow_provider_dynamics.emulator.jobs import Jobs
 from airflow_provider_dynamics.emulator.server import HOST, Server
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
 from airflow_provider_dynamics.emulator.switches import DOP_HINT, Settings
@@ -116,6 +118,24 @@ class Emulator(Identity):
         self._settings.latency = seconds
 
     @property
+    def request_seconds(self) -> float:
+        """Seconds of execution time that every request takes; ValueError when set to what is no time."""
+        return self._settings.request_seconds
+
+    @request_seconds.setter
+    def request_seconds(self, seconds: float) -> None:
+        self._settings.request_seconds = seconds
+
+    @property
+    def row_seconds(self) -> float:
+        """Seconds of execution time that every written row takes, in bulk too; ValueError when set to what is no time."""
+        return self._settings.row_seconds
+
+    @row_seconds.setter
+    def row_seconds(self, seconds: float) -> None:
+        self._settings.row_seconds = seconds
+
+    @property
     def dop_hint(self) -> int | None:
         """What ``x-ms-dop-hint`` recommends; None leaves it out, ValueError when set to less than 1."""
         return self._settings.dop_hint
@@ -136,6 +156,11 @@ class Emulator(Identity):
         return self._service
 
     @property
+    def jobs(self) -> Jobs:
+        """How system jobs go: `airflow_provider_dynamics.emulator.jobs` lists what can be set; a reset restores it."""
+        return self._service.jobs
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """What was asked since the last reset, oldest first, without control requests."""
         return list(self._app.requests) if self._app else []
@@ -151,6 +176,22 @@ class Emulator(Identity):
         which ``sign_ins.skew`` sets. KeyError when there is no such table.
         """
         self._service.expire_delta_tokens(table)
+
+    def duplicate_rule(self, table: str, *columns: str) -> None:
+        """Publish a duplicate detection rule until the next reset: rows that agree in these columns are duplicates.
+
+        A new environment has rules for account (name), contact and lead (emailaddress1); a request that sends
+        ``MSCRM.SuppressDuplicateDetection: false`` is refused by them. ValueError when there is no such column.
+        """
+        self._service.duplicates.publish(table, columns)
+
+    def custom_api(self, name: str, answer: Answer = None, **described: Any) -> None:
+        """Let the environment have a custom API until the next reset.
+
+        `airflow_provider_dynamics.emulator.custom_apis.custom_api` says what describes one; ValueError when the
+        service would not take it, or has one of that name.
+        """
+        self._service.operations.add(custom_api(name, answer, **described))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._entra.now(), timezone.utc)
@@ -172,6 +213,7 @@ class Emulator(Identity):
             self.sign_ins.reset()
             self._settings.reset()
             self._service.query_limits.restore()
+            self._service.jobs.restore()
             self._service.reset()
         self._touched = False
 

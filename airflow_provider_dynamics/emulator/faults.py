@@ -26,7 +26,12 @@ error             any Dataverse error: status=400, code="0x80040216", message, r
 not_a_member      403 0x80072560: the token is good, the application user is missing
 expired_token     401 with WWW-Authenticate: the token counts as expired
 claims            401 with a claims challenge, until a token comes that was asked for with ``claims``
-reset             the connection is reset; when="before" (nothing done) | "after" (the work is committed)
+reset             the connection is reset; when="before" (nothing done) | "after" (the work is committed) | "midway"
+                  (half of the requests of a $batch are done; of anything else nothing)
+time_out          a request that writes more than rows=1000 ends after seconds=0.0 with 0x80044151, status=500, and
+                  nothing is written: the database gave up
+too_large         a body of more than bytes=1000000 is refused; who="gateway" (413 with its page) | "sandbox" (0x80040216
+                  with the size in the message, as when plug-ins are registered)
 truncate          the body breaks off at keep=0.5 of its length; length="full" (the connection ends before the
                   promised Content-Length) | "cut" (a proxy promised the short length)
 html              200 with a proxy's HTML page in place of the answer
@@ -39,8 +44,15 @@ short_page        pages hold at most rows=1 although more was asked for (path, m
 old_counts        RetrieveTotalRecordCount tells how many rows there were when the switch was set: the real one's
                   snapshot is up to 24 hours old (path, method, skip, every, count: not used)
 expired_delta     delta tokens are answered 0x80044352 (path, method, skip, every, count: not used)
+files_in_database files cannot be fetched in parts (0x80090017): IsChunkingSupported is false, as on premises (path,
+                  method, skip, every, count: not used)
 poison            a row whose column has value is refused when written: table, column, value, status=400,
                   code="0x80040265", message (path, method, skip, every, count: not used)
+plugin            a plug-in lets a row not pass: table, message ("Create", "Update", "Delete"), column and value, each of
+                  them any when left out; how="refuse" (0x80040265 with text) | "crash" (0x8004418d) | "timeout"
+                  (0x80081111); probability=1.0 with seed=0; step, the id of its registration; operation_status,
+                  sub_error_code and trace, told where annotations are asked for. Requests that bypass custom
+                  synchronous logic, or this step, pass (path, method, skip, every, count: not used)
 ================  =========================================================================================
 
 Kinds for the token endpoints (Entra's, AD FS's, the managed-identity endpoints). With a ``path`` they act on every
@@ -112,6 +124,8 @@ DATA_KINDS: dict[str, dict[str, Any]] = {
     "slow": {"seconds": 1.0},
     "query_throttling": {"how": "fail", "seconds": 1.0, "patterns": None, "status": 400},
     "repeated_page": {},
+    "time_out": {"rows": 1000, "seconds": 0.0, "status": 500},
+    "too_large": {"bytes": 1_000_000, "who": "gateway"},
 }
 TOKEN_KINDS: dict[str, dict[str, Any]] = {
     "token_error": {
@@ -141,6 +155,7 @@ STATE_KINDS: dict[str, dict[str, Any]] = {
     "short_page": {"rows": 1},
     "old_counts": {},
     "expired_delta": {},
+    "files_in_database": {},
     "poison": {
         "table": None,
         "column": None,
@@ -149,17 +164,35 @@ STATE_KINDS: dict[str, dict[str, Any]] = {
         "code": "0x80040265",
         "message": "The row was refused by a plug-in (emulator's poison row).",
     },
+    "plugin": {
+        "table": None,
+        "message": None,
+        "column": None,
+        "value": None,
+        "how": "refuse",
+        "text": "The row was refused by a plug-in.",
+        "probability": 1.0,
+        "seed": 0,
+        "step": None,
+        "operation_status": "0",
+        "sub_error_code": "-2146233088",
+        "trace": "",
+    },
     "token_lifetime": {"seconds": 3600, "refresh_in": None},
 }
 KINDS = DATA_KINDS | TOKEN_KINDS | STATE_KINDS
 
 # Switches that may be on together with another one that answers the request.
 PASSING = frozenset({"slow", "token_slow", "limits"})
+# Switches that go by how much a request asks for.
+MEASURED = frozenset({"time_out", "too_large"})
 
 CHOICES = {
     ("throttle", "limit"): ("requests", "time", "concurrency"),
-    ("reset", "when"): ("before", "after"),
+    ("reset", "when"): ("before", "after", "midway"),
+    ("too_large", "who"): ("gateway", "sandbox"),
     ("truncate", "length"): ("full", "cut"),
+    ("plugin", "how"): ("refuse", "crash", "timeout"),
     ("query_throttling", "how"): ("fail", "delay", "timeout"),
 }
 
@@ -178,11 +211,13 @@ class Switch:
     seen: int = 0
     hits: int = 0
 
-    def strikes(self, method: str, target: str) -> bool:
-        """Count the request when it matches, and say whether this one is hit."""
+    def strikes(self, method: str, target: str, size: tuple[int, int] = (0, 0)) -> bool:
+        """Count the request when it matches, and say whether this one is hit. ``size`` is its rows and bytes."""
         if self.count is not None and self.hits >= self.count:
             return False
         if self.kind == "query_throttling" and not is_query(method, target):
+            return False
+        if self.kind in MEASURED and not self._is_too_much(*size):
             return False
         if (self.method and self.method != method) or (self.path and not self.path.search(target)):
             return False
@@ -190,6 +225,10 @@ class Switch:
         hit = self.seen > self.skip and (self.seen - self.skip) % self.every == 0
         self.hits += hit
         return hit
+
+    def _is_too_much(self, rows: int, size: int) -> bool:
+        limit: int = self.settings["rows" if self.kind == "time_out" else "bytes"]
+        return (rows if self.kind == "time_out" else size) > limit
 
     def as_dict(self) -> dict[str, Any]:
         """Return the switch as it was set, with what it has done so far."""
@@ -302,19 +341,26 @@ class Faults:
         return [one.settings for one in self.all() if one.kind == kind]
 
     def strike(
-        self, kinds: Mapping[str, Any], method: str, target: str, *, named_only: bool = False
+        self,
+        kinds: Mapping[str, Any],
+        method: str,
+        target: str,
+        *,
+        named_only: bool = False,
+        size: Callable[[], tuple[int, int]] | None = None,
     ) -> dict[str, Switch]:
         """Return the switches that hit this request, by kind: passing ones, and at most one that answers it.
 
-        ``named_only`` leaves out switches without a path of their own.
+        ``named_only`` leaves out switches without a path of their own; ``size`` tells the rows and bytes of the request.
         """
         hit: dict[str, Switch] = {}
         if not self._switches:
             return hit
         with self._lock:
+            measured = size() if size and any(one.kind in MEASURED for one in self._switches) else (0, 0)
             for one in self._switches:
                 taken = one.kind not in PASSING and any(kind not in PASSING for kind in hit)
                 wanted = one.kind in kinds and one.kind not in hit and not (named_only and one.path is None)
-                if wanted and not taken and one.strikes(method, target):
+                if wanted and not taken and one.strikes(method, target, measured):
                     hit[one.kind] = one
         return hit

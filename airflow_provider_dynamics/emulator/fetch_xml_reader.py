@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from airflow_provider_dynamics.emulator.aggregates import QueryLimits
 from airflow_provider_dynamics.emulator.call import MAX_PAGE, Call, reply
+from airflow_provider_dynamics.emulator.elastic import no_links
 from airflow_provider_dynamics.emulator.fetch_xml import Fetch, invalid
 from airflow_provider_dynamics.emulator.fetch_xml_aggregate import Aggregator
 from airflow_provider_dynamics.emulator.fetch_xml_conditions import Asker
@@ -89,6 +90,8 @@ class FetchReader:
                 f"'{source.table.set_name}'.",
                 "0x80060888",
             )
+        if source.table.elastic and any(link.kind != "outer" for link in fetch.entity.links):
+            raise no_links()
         made = shape(fetch.entity, source.table, Asker(self._store, call.now, call.caller))
         if source.condition is not None:
             made.conditions.append(source.condition)
@@ -98,6 +101,20 @@ class FetchReader:
             return self._aggregate(call, fetch, made)
         query = _Query(call, fetch, made, wanted(fetch, made))
         return self._answer(query, self._page(query))
+
+    def ids(self, call: Call, document: str, limit: int | None = None) -> list[str]:
+        """The ids of all rows a document describes, for who does something with each of them."""
+        fetch = parse_fetch(document)
+        if fetch.entity.name not in TABLES:
+            raise no_entity(fetch.entity.name)
+        table = TABLES[fetch.entity.name]
+        made = shape(fetch.entity, table, Asker(self._store, call.now, call.caller))
+        for one in (table, *made.tables()):
+            self._privileges.need(call, one, "Read")
+        key = made.root.sql.c[table.identity]
+        found = sa.select(key).distinct().select_from(made.source).where(*made.conditions).order_by(key)
+        limit = fetch.top if limit is None else limit
+        return [row_id for (row_id,) in self._store.fetch(found if limit is None else found.limit(limit))]
 
     def _aggregate(self, call: Call, fetch: Fetch, made: Shape) -> Response:
         if fetch.cookie or fetch.distinct or fetch.total:

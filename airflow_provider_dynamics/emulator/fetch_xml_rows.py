@@ -71,7 +71,7 @@ def wanted(fetch: Fetch, shape: Shape) -> list[Shown]:
 def _own(fetch: Fetch, root: Place) -> list[Shown]:
     entity = fetch.entity
     if entity.all_attributes or not entity.attributes:
-        given = [Attribute(column.name) for column in root.table.columns]
+        given = [Attribute(column.name) for column in root.table.whole]
     else:
         given = list(dict.fromkeys(entity.attributes))
     return [
@@ -107,7 +107,7 @@ def _linked(place: Place) -> list[Shown]:
     if entity.all_attributes:
         if place.intersect is not None:
             raise NotEmulated("all-attributes of an intersect table")
-        given = [Attribute(column.name) for column in place.table.columns]
+        given = [Attribute(column.name) for column in place.table.whole]
     else:
         given = list(entity.attributes)
     if any(one.row_aggregate for one in given):

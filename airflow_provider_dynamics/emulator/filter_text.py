@@ -32,7 +32,6 @@ def parse(text: str, aliases: Mapping[str, str]) -> tuple[Any, list[list[Any]]]:
 
     Parameter aliases are replaced first (one that is not set reads as null); enum literals become strings.
     """
-    text = _ALIAS.sub(lambda match: match[1] or aliases.get(match[2], "null"), text)
     lists: list[list[Any]] = []
 
     def keep(match: re.Match[str]) -> str:
@@ -41,9 +40,12 @@ def parse(text: str, aliases: Mapping[str, str]) -> tuple[Any, list[list[Any]]]:
         lists.append(_json_list(match[2]))
         return f"'{KEPT}{len(lists) - 1}'"
 
-    text = _PAIR.sub(
-        lambda match: match[1] or f"PropertyValues=[{match[2]},{match[3]}]", text.replace(KEPT, "")
-    )
+    def replaced(match: re.Match[str]) -> str:
+        return match[1] or aliases.get(match[2], "null").replace(KEPT, "")
+
+    # a list's texts may hold what looks like an alias; an alias may stand for a list
+    text = _ALIAS.sub(replaced, _LIST.sub(keep, text.replace(KEPT, "")))
+    text = _PAIR.sub(lambda match: match[1] or f"PropertyValues=[{match[2]},{match[3]}]", text)
     text = _PATH_FUNCTION.sub(
         lambda match: match[4] or f"{match[2]}{match[1]}/{match[3]}",
         _ENUM.sub(_without_type, _LIST.sub(keep, text)),

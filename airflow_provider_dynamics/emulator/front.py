@@ -20,14 +20,16 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from airflow_provider_dynamics.emulator import refusals
+from airflow_provider_dynamics.emulator.background import MONITOR
 from airflow_provider_dynamics.emulator.batch import Batch
 from airflow_provider_dynamics.emulator.entra import Entra
 from airflow_provider_dynamics.emulator.faults import DATA_KINDS, Faults, Switch
 from airflow_provider_dynamics.emulator.limits import MOST_SERVERS
+from airflow_provider_dynamics.emulator.measures import rows_of
 from airflow_provider_dynamics.emulator.messages import Principal, Request, Response
 from airflow_provider_dynamics.emulator.seed.identities import ORGANIZATION_ID
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
-from airflow_provider_dynamics.emulator.switches import Settings
+from airflow_provider_dynamics.emulator.switches import Plugin, Settings
 from airflow_provider_dynamics.emulator.web_api import Poison, WebApi
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,9 @@ class Front:
         """Answer one request under /api; ``threaded`` runs the work off the loop."""
         self._copy_states()
         target = unquote(f"{request.path}?{request.query}" if request.query else request.path)
-        hit = self._faults.strike(DATA_KINDS, request.method, target)
+        hit = self._faults.strike(
+            DATA_KINDS, request.method, target, size=lambda: (rows_of(request), len(request.body))
+        )
         slow = _slowness(hit)
         caller = self._caller(request)
         turned_away = self._turned_away(request, caller, hit)
@@ -112,9 +116,9 @@ class Front:
         if refusal:
             return Outcome(self._dressed(request, refusals.throttled(refusal), seat))
         self.written |= request.method not in READING
-        seconds = slow
+        seconds = slow + self._settings.seconds_for(lambda: rows_of(request))
         try:
-            await asyncio.sleep(slow)
+            await asyncio.sleep(seconds)
             response, worked = await threaded(lambda: self._work(request, seat, hit))
             seconds += worked
         finally:
@@ -132,7 +136,9 @@ class Front:
             pages = self._faults.state("short_page")
             data.page_size_limit = pages[-1]["rows"] if pages else None
             data.expired_delta = bool(self._faults.state("expired_delta"))
+            data.files_in_database = bool(self._faults.state("files_in_database"))
             self._service.keep_counts(kept=bool(self._faults.state("old_counts")))
+            data.plugins = [Plugin(**settings) for settings in self._faults.state("plugin")]
             data.poison = [Poison(**settings) for settings in self._faults.state("poison")]
             self._fault_version = version
 
@@ -140,7 +146,8 @@ class Front:
         self, request: Request, caller: Principal | None, hit: Mapping[str, Switch]
     ) -> Outcome | None:
         """Return what a gateway or the token check answers; None lets a request with a token pass."""
-        if "reset" in hit and hit["reset"].settings["when"] == "before":
+        when = hit["reset"].settings["when"] if "reset" in hit else None
+        if when == "before" or (when == "midway" and not BATCH.match(unquote(request.path))):
             return NOTHING
         answer = self._gateway(request, hit) or self._challenge(request, caller, hit)
         return Outcome(answer) if answer else None
@@ -150,6 +157,8 @@ class Front:
             return refusals.gateway(414, None)
         if "status" in hit:
             return refusals.gateway(hit["status"].settings["status"], hit["status"].settings["retry_after"])
+        if "too_large" in hit and hit["too_large"].settings["who"] == "gateway":
+            return refusals.gateway(413, None)
         return refusals.gateway(200, None) if "html" in hit else None
 
     def _challenge(
@@ -177,7 +186,8 @@ class Front:
     def _work(self, request: Request, seat: Seat, hit: Mapping[str, Switch]) -> tuple[Response, float]:
         start = time.perf_counter()
         try:
-            response = refusals.switched(hit, request) or self._handled(request)
+            midway = "reset" in hit and hit["reset"].settings["when"] == "midway"
+            response = refusals.switched(hit, request) or self._handled(request, midway=midway)
             if "repeated_page" in hit:
                 response = refusals.repeated(request, response)
         except Exception:
@@ -186,14 +196,14 @@ class Front:
         worked = time.perf_counter() - start
         return compressed(request, self._dressed(request, response, seat)), worked
 
-    def _handled(self, request: Request) -> Response:
+    def _handled(self, request: Request, *, midway: bool = False) -> Response:
         if request.principal and not self._sign_ins.admits(request.principal):
             return refusals.error(403, "0x80072560", refusals.NOT_A_MEMBER)
         if BATCH.match(unquote(request.path)):
             if request.method != "POST":
                 return refusals.error(405, "0x80060888", "The $batch resource takes POST only.")
-            return Batch(request, self._service.handle, self._service.transaction).answer()
-        if API.match(request.path):
+            return Batch(request, self._service.handle, self._service.transaction).answer(midway=midway)
+        if API.match(request.path) or MONITOR.match(request.path):
             return self._service.handle(request)
         return refusals.not_emulated(request.path)
 
@@ -235,7 +245,7 @@ class Front:
 
 def _slowness(hit: Mapping[str, Switch]) -> float:
     """Seconds that the service takes longer over a request."""
-    seconds: float = hit["slow"].settings["seconds"] if "slow" in hit else 0.0
+    seconds: float = sum(hit[kind].settings["seconds"] for kind in ("slow", "time_out") if kind in hit)
     if "query_throttling" in hit and hit["query_throttling"].settings["how"] == "delay":
         seconds += hit["query_throttling"].settings["seconds"]
     return seconds
@@ -245,5 +255,7 @@ def compressed(request: Request, response: Response) -> Response:
     """Gzip a big body at the cheapest level when the client can take it."""
     if len(response.body) < GZIP_FROM or "gzip" not in request.headers.get("accept-encoding", ""):
         return response
+    if ("Content-Type", "application/octet-stream") in response.headers:
+        return response  # a file, perhaps a part of one
     headers = (*response.headers, ("Content-Encoding", "gzip"))
     return Response(response.status, headers, gzip.compress(response.body, compresslevel=1, mtime=0))

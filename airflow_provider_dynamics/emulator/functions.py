@@ -5,15 +5,14 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/use-web-ap
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_dynamics.emulator.address import Segment
-from airflow_provider_dynamics.emulator.call import Call, reply
-from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Response
+from airflow_provider_dynamics.emulator.call import Call
+from airflow_provider_dynamics.emulator.messages import Fault
+from airflow_provider_dynamics.emulator.operations import Invocation, Operation, Parameter
+from airflow_provider_dynamics.emulator.operations.model import need
 from airflow_provider_dynamics.emulator.schema import TABLES
 from airflow_provider_dynamics.emulator.store import SQL, Store
 
@@ -21,29 +20,45 @@ VERSION = "9.2.26043.180"
 
 
 class Functions:
-    """Answers GET on function names; ``names`` says which there are."""
+    """What is asked of the environment as a whole."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._kept: dict[str, int] | None = None
-        self._functions: Mapping[str, Callable[[Call, Segment], dict[str, Any]]] = {
-            "WhoAmI": self._who_am_i,
-            "RetrieveCurrentOrganization": self._organization,
-            "RetrieveTotalRecordCount": self._record_count,
-            "RetrieveVersion": self._version,
-        }
 
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(self._functions)
-
-    def run(self, call: Call, segment: Segment) -> Response:
-        """One function; raises ``NotEmulated`` for the others."""
-        made = self._functions.get(segment.name)
-        if made is None:
-            raise NotEmulated(f"the function or action {segment.name}")
-        context = call.context(f"Microsoft.Dynamics.CRM.{segment.name}Response")
-        return reply(200, {"@odata.context": context, **made(call, segment)})
+    def operations(self) -> tuple[Operation, ...]:
+        """The functions as operations."""
+        ids = ("BusinessUnitId", "UserId", "OrganizationId")
+        return (
+            Operation(
+                "WhoAmI",
+                (),
+                tuple(need(name, "Edm.Guid") for name in ids),
+                is_function=True,
+                run=lambda invocation: self._who_am_i(invocation.call),
+            ),
+            Operation(
+                "RetrieveCurrentOrganization",
+                (Parameter("AccessType", "mscrm.EndpointAccessType"),),
+                (Parameter("Detail", "mscrm.OrganizationDetail"),),
+                is_function=True,
+                run=lambda invocation: self._organization(invocation.call),
+            ),
+            Operation(
+                "RetrieveTotalRecordCount",
+                (need("EntityNames", "Collection(Edm.String)"),),
+                (Parameter("EntityRecordCountCollection", "mscrm.EntityRecordCountCollection"),),
+                is_function=True,
+                run=self._record_count,
+            ),
+            Operation(
+                "RetrieveVersion",
+                (),
+                (Parameter("Version", "Edm.String"),),
+                is_function=True,
+                run=lambda _: {"Version": VERSION},
+            ),
+        )
 
     def keep_counts(self, *, kept: bool) -> None:
         """From now on count rows as they are at this moment, or (not kept) as they are when asked."""
@@ -57,14 +72,14 @@ class Functions:
         found = self._store.one(sa.select(SQL["organization"].c.organizationid))
         return str(found[0]) if found else "00000000-0000-0000-0000-000000000000"
 
-    def _who_am_i(self, call: Call, segment: Segment) -> dict[str, Any]:
+    def _who_am_i(self, call: Call) -> dict[str, Any]:
         return {
             "BusinessUnitId": call.caller.business_unit_id,
             "UserId": call.caller.user_id,
             "OrganizationId": self.organization_id(),
         }
 
-    def _organization(self, call: Call, segment: Segment) -> dict[str, Any]:
+    def _organization(self, call: Call) -> dict[str, Any]:
         sql = SQL["organization"]
         row = self._store.one(sa.select(sql.c.name, sql.c.friendlyname, sql.c.version)) or ("", "", VERSION)
         base = call.root.partition("/api/data/")[0]
@@ -94,15 +109,12 @@ class Functions:
             }
         }
 
-    def _version(self, call: Call, segment: Segment) -> dict[str, Any]:
-        return {"Version": VERSION}
-
     def _rows(self, name: str) -> int:
         found = self._store.one(sa.select(sa.func.count()).select_from(SQL[name]))
         return int(found[0]) if found else 0
 
-    def _record_count(self, call: Call, segment: Segment) -> dict[str, Any]:
-        names = self._entity_names(call, segment)
+    def _record_count(self, invocation: Invocation) -> dict[str, Any]:
+        names = invocation.parameters["EntityNames"]
         counts = []
         for name in names:
             if name not in TABLES:
@@ -120,12 +132,3 @@ class Functions:
                 "Values": counts,
             }
         }
-
-    @staticmethod
-    def _entity_names(call: Call, segment: Segment) -> list[str]:
-        inside = segment.inside or ""
-        match = re.fullmatch(r"\s*EntityNames\s*=\s*(?:(@\w+)|(\[.*\]))\s*", inside)
-        if match is None:
-            raise Fault(400, "0x80060888", "RetrieveTotalRecordCount needs EntityNames.")
-        listed = match[2] or call.aliases.get(match[1], "[]")
-        return re.findall(r"['\"]([^'\"]+)['\"]", listed)

@@ -34,7 +34,7 @@ class KeyFinder:
         is_primary = names == {table.primary_id} and not table.is_principal
         if (
             not is_primary
-            and all(names != set(key.columns) for key in table.keys)
+            and all(names != set(key.columns) for key in table.keys if key.active)
             and not self._is_lookup(table, names)
         ):
             raise _not_a_key(table)
@@ -60,11 +60,7 @@ class KeyFinder:
         """The id of the row a key names; 404 0x80060891 when there is none."""
         row_id = self.look(table, self.values(table, named))
         if row_id is None:
-            raise Fault(
-                404,
-                "0x80060891",
-                f"A record with the specified key values does not exist in {table.name} entity",
-            )
+            raise no_row_of_key(table)
         return row_id
 
     def duplicate(self, table: Table, error: sqlite3.IntegrityError) -> Fault:
@@ -80,6 +76,15 @@ class KeyFinder:
                     "requires that this set of attributes contains unique values. Select unique values and try again.",
                 )
         return duplicate_record()
+
+
+def no_row_of_key(table: Table) -> Fault:
+    """0x80060891: no row has these key values."""
+    return Fault(
+        404,
+        "0x80060891",
+        f"A record with the specified key values does not exist in {table.name} entity",
+    )
 
 
 def duplicate_record() -> Fault:

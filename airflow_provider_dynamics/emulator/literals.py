@@ -5,6 +5,7 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/create-ent
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timezone
@@ -18,7 +19,9 @@ from airflow_provider_dynamics.emulator.schema.model import Column, Table
 GUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _LOWEST_YEAR = 1753
+_INT32 = 2**31
 _COUNT = re.compile("[0-9]{1,10}")
+_MOST_DIGITS = 400  # before the point; a double holds 309
 _HELP = (
     "For more information on this error please follow this help link "
     "https://go.microsoft.com/fwlink/?linkid=2195293  ---->  InnerException : Microsoft.OData.ODataException: "
@@ -89,9 +92,11 @@ def _length(value: str) -> int:
 
 
 def _whole(table: Table, column: Column, value: Any) -> Any:
-    if isinstance(value, Decimal) and value == value.to_integral_value():
+    if isinstance(value, Decimal) and value.adjusted() < _MOST_DIGITS and value == value.to_integral_value():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong_type(table, column, value)
+    if column.edm == "Edm.Int32" and not -_INT32 <= value < _INT32:
         raise _wrong_type(table, column, value)
     _within(table, column, value, "0x8004432f")
     return value
@@ -167,6 +172,17 @@ def _guid(table: Table, column: Column, value: Any) -> Any:
     return value.lower()
 
 
+def _picture(table: Table, column: Column, value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            base64.b64decode(value, validate=True)
+        except ValueError:  # binascii's own, and what is not ASCII
+            pass
+        else:
+            return value
+    raise _wrong_type(table, column, value)
+
+
 def _when(table: Table, column: Column, value: Any) -> Any:
     text = day_text(value) if column.is_date_only else moment_text(value)
     if text is None:
@@ -220,11 +236,12 @@ def count_literal(text: str) -> int | None:
 
 
 def number_literal(text: str) -> Decimal | None:
-    """A number of the URL, or None."""
+    """A number of the URL, or None; neither INF nor NaN, nor more than any column holds."""
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         return None
+    return number if number.is_finite() and number.adjusted() <= _MOST_DIGITS else None
 
 
 _CONVERTERS: Mapping[str, Callable[[Table, Column, Any], Any]] = {
@@ -246,4 +263,6 @@ _CONVERTERS: Mapping[str, Callable[[Table, Column, Any], Any]] = {
     "Customer": _guid,
     "Owner": _guid,
     "DateTime": _when,
+    "File": _guid,
+    "Image": _picture,
 }

@@ -59,11 +59,16 @@ class Response:
 class Fault(Exception):
     """A refusal in Dataverse's words; becomes ``{"error": {"code", "message"}}``.
 
+    ``details`` are members that are added when annotations are asked for, by name without "@Microsoft.PowerApps.CDS.".
+
     https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, details: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
+        self.details = details or {}
         self.status = status
         self.code = code
         self.message = message

@@ -23,6 +23,11 @@ _COMPARE: Mapping[type, Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
 }
+_LITERALS: Mapping[type, Callable[[str], Any]] = {
+    ast.Boolean: lambda text: text == "true",
+    ast.Integer: int,
+    ast.Float: float,
+}
 _CALLS: Mapping[str, Callable[[str, str], bool]] = {
     "contains": lambda text, part: part in text,
     "startswith": str.startswith,
@@ -46,7 +51,7 @@ def _value(node: Any, shape: Mapping[str, Any]) -> Any:
         return not _value(node.operand, shape)
     if isinstance(node, ast.Compare):
         return _compared(node, shape)
-    if isinstance(node, ast.Call) and node.func.name in _CALLS:
+    if isinstance(node, ast.Call) and node.func.name in _CALLS and len(node.args) == 2:
         subject, part = (_value(argument, shape) for argument in node.args)
         return _CALLS[node.func.name](str(subject or "").lower(), str(part).lower())
     return _leaf(node, shape)
@@ -75,8 +80,6 @@ def _leaf(node: Any, shape: Mapping[str, Any]) -> Any:
         return _leaf(ast.Identifier(node.attr), owner) if isinstance(owner, dict) else None
     if isinstance(node, ast.Null):
         return None
-    if isinstance(node, ast.Boolean):
-        return node.val == "true"
-    if isinstance(node, ast.Integer):
-        return int(node.val)
-    return float(node.val) if isinstance(node, ast.Float) else node.val
+    if not hasattr(node, "val"):
+        raise NotEmulated(f"{type(node).__name__} in a metadata $filter")
+    return _LITERALS.get(type(node), str)(node.val)

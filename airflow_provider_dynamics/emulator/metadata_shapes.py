@@ -45,8 +45,12 @@ _TYPE_NAMES: Mapping[str, str] = {
     "Owner": "OwnerType",
     "Uniqueidentifier": "UniqueidentifierType",
     "EntityName": "EntityNameType",
+    "File": "FileType",
+    "Image": "ImageType",
 }
-# Customer and Owner columns are lookups of their own type code; choices (multi) are "Virtual" by type code.
+# These have no type code of their own.
+_VIRTUAL = frozenset({"MultiSelectPicklist", "File", "Image"})
+# Customer and Owner columns are lookups of their own type code.
 _METADATA_TYPES: Mapping[str, str] = {
     "Customer": "LookupAttributeMetadata",
     "Owner": "LookupAttributeMetadata",
@@ -114,10 +118,12 @@ def entity(name: str) -> Shape:
         "ObjectTypeCode": table.type_code,
         "OwnershipType": table.ownership,
         "PrimaryIdAttribute": table.primary_id,
-        "PrimaryImageAttribute": None,
+        "PrimaryImageAttribute": next(
+            (column.name for column in table.columns if column.primary_image), None
+        ),
         "PrimaryNameAttribute": table.primary_name,
         "SchemaName": table.schema_name,
-        "TableType": "Standard",
+        "TableType": "Elastic" if table.elastic else "Standard",
         "Description": label(None),
         "DisplayName": label(table.label),
         "DisplayCollectionName": label(table.plural),
@@ -153,8 +159,8 @@ def _attribute(table: Table, column: Column) -> Shape:
     primary = column.name == table.primary_id
     return {
         "@odata.type": f"#{NAMESPACE}.{metadata_type(column)}",
-        "AttributeOf": None,
-        "AttributeType": "Virtual" if column.kind == "MultiSelectPicklist" else column.kind,
+        "AttributeOf": column.part_of,
+        "AttributeType": "Virtual" if column.kind in _VIRTUAL else column.kind,
         "AttributeTypeName": {"Value": _TYPE_NAMES[column.kind]},
         "ColumnNumber": table.columns.index(column) + 1,
         "DeprecatedVersion": None,
@@ -239,6 +245,16 @@ def _money(column: Column) -> Shape:
     }
 
 
+def _image(column: Column) -> Shape:
+    return {
+        "IsPrimaryImage": column.primary_image,
+        "CanStoreFullImage": column.full_image,
+        "MaxSizeInKB": column.max_kilobytes,
+        "MaxHeight": 144,
+        "MaxWidth": 144,
+    }
+
+
 _SPECIAL: Mapping[str, Callable[[Column], Shape]] = {
     **dict.fromkeys(("String", "Memo"), _text),
     **dict.fromkeys(("Integer", "BigInt"), lambda column: {**_limits(column), "Format": "None"}),
@@ -247,6 +263,8 @@ _SPECIAL: Mapping[str, Callable[[Column], Shape]] = {
         lambda column: {"Precision": column.precision, "ImeMode": "Auto", **_limits(column)},
     ),
     **dict.fromkeys(OPTION_KINDS, _choice),
+    "File": lambda column: {"MaxSizeInKB": column.max_kilobytes},
+    "Image": _image,
     "Money": _money,
     "DateTime": _date,
     "Boolean": lambda column: {"DefaultValue": bool(column.default)},
@@ -312,13 +330,13 @@ def _option(value: int, text: str) -> Shape:
 
 
 def key(table: Table, one: Key) -> Shape:
-    """EntityKeyMetadata; keys of the emulator's tables are always ready."""
+    """EntityKeyMetadata."""
     return {
         "MetadataId": stable_id("key", table.name, one.name),
         "HasChanged": None,
         "DisplayName": label(one.label),
         "EntityLogicalName": table.name,
-        "EntityKeyIndexStatus": "Active",
+        "EntityKeyIndexStatus": one.status,
         "IsCustomizable": _managed(value=True, name="iscustomizable"),
         "IsManaged": False,
         "IsSecondaryKey": False,

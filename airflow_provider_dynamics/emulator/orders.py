@@ -24,10 +24,10 @@ def order_of(call: Call, table: Table) -> list[Sorted]:
     orders = parse_order(table, call.options.get("$orderby"), TABLES, call.aliases)
     found = [sorted_by(table, order) for order in orders]
     if not found:
-        return [primary_order(table, SQL[table.name])]
-    key = table.by_name[table.primary_id]
-    if all(item.name != key.name for item in found):
-        found.append(Sorted(key.name, key, SQL[table.name].c[key.name]))
+        found = [primary_order(table, SQL[table.name])]
+    for name in (table.primary_id, *(("partitionid",) if table.elastic else ())):
+        if all(item.name != name for item in found):
+            found.append(Sorted(name, table.by_name[name], SQL[table.name].c[name]))
     return found
 
 

@@ -54,7 +54,7 @@ class Projection:
         self.sql = SQL[table.name]
         self._prefer = prefer
         self._with_etag = with_etag
-        self.columns = list(select if select is not None else table.columns)
+        self.columns = list(select if select is not None else table.whole)
         self._add_companions(select)
         self._hidden: list[Any] = []
 

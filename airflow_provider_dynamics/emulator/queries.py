@@ -25,12 +25,20 @@ class Queries:
         self._fetch = FetchReader(store, faults, privileges, limits)
         self._views = SavedQueries(store, privileges)
 
+    def check(self, call: Call, document: str) -> None:
+        """Raise ``Fault`` when FetchXML names what there is not, or what may not be read."""
+        self._fetch.ids(call, document, limit=0)
+
+    def ids(self, call: Call, document: str) -> list[str]:
+        """The ids of all rows that FetchXML describes."""
+        return self._fetch.ids(call, document)
+
     def collection(self, call: Call, source: Source) -> Response:
         """One page of a collection, in the language its options speak."""
         if "$apply" in call.options:
             return self._applier.collection(call, source)
         if "fetchXml" in call.options:
-            if source.condition is not None:
+            if source.condition is not None and not source.table.elastic:
                 raise NotEmulated("?fetchXml= on the rows of a relationship")
             return self._fetch.collection(call, source, call.options["fetchXml"])
         for option in VIEWS:

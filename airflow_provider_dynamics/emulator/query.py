@@ -61,6 +61,11 @@ def whole_table(table: Table) -> Source:
     return Source(table)
 
 
+def one_partition(table: Table, partition: str) -> Source:
+    """The rows of one partition of an elastic table."""
+    return Source(table, SQL[table.name].c.partitionid == partition)
+
+
 def related(table: Table, row_id: str, navigation: Navigation) -> Source:
     """The rows of a collection-valued navigation property of one row."""
     other = TABLES[navigation.table or ""]
@@ -205,7 +210,7 @@ class Reader:
         sql = SQL[table.name]
         version = projection.hide(sql.c.versionnumber)
         fetched = self._store.fetch(
-            sa.select(*projection.statement_columns()).where(sql.c[table.primary_id] == row_id)
+            sa.select(*projection.statement_columns()).where(sql.c[table.identity] == row_id)
         )
         if not fetched:
             raise missing_row(table, row_id)
@@ -231,7 +236,7 @@ class Reader:
         projection = Projection(table, (table.by_wire[wire],), call.prefer)
         sql = SQL[table.name]
         fetched = self._store.fetch(
-            sa.select(*projection.statement_columns()).where(sql.c[table.primary_id] == row_id)
+            sa.select(*projection.statement_columns()).where(sql.c[table.identity] == row_id)
         )
         if not fetched:
             raise missing_row(table, row_id)

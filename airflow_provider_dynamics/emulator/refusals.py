@@ -89,6 +89,17 @@ def repeated(request: Request, response: Response) -> Response:
     return Response(response.status, response.headers, body)
 
 
+def _too_much(hit: Mapping[str, Switch], request: Request) -> Response:
+    """Return the database's time-out, or the sandbox's refusal of a message.
+
+    https://learn.microsoft.com/troubleshoot/power-platform/dataverse/dataverse-plug-ins-errors
+    """
+    if "time_out" in hit:
+        return error(hit["time_out"].settings["status"], "0x80044151", "SQL timeout expired.")
+    text = f"Message size exceeded when sending context to Sandbox. Message size: {len(request.body) / 2**20:.2f} Mb"
+    return error(500, "0x80040216", text)
+
+
 def switched(hit: Mapping[str, Switch], request: Request) -> Response | None:
     """Return the answer of the switch that stands in for the work, if one does."""
     if "query_throttling" in hit:
@@ -101,6 +112,8 @@ def switched(hit: Mapping[str, Switch], request: Request) -> Response | None:
         return throttled(refusal, as_date=settings["as_date"], silent=settings["no_retry_after"])
     if "not_a_member" in hit:
         return error(403, "0x80072560", NOT_A_MEMBER)
+    if "time_out" in hit or "too_large" in hit:
+        return _too_much(hit, request)
     if "error" in hit:
         settings = hit["error"].settings
         wait = settings["retry_after"]

@@ -48,7 +48,7 @@ class RowRenderer:
     """Turns stored rows of one table into the JSON Dataverse sends when nothing is selected."""
 
     def __init__(self, table: Table) -> None:
-        self._renderers = [(column.name, column.wire, renderer(column)) for column in table.columns]
+        self._renderers = [(column.name, column.wire, renderer(column)) for column in table.whole]
         self._by_name = {name: (wire, render) for name, wire, render in self._renderers}
         self._principal = table.primary_id if table.is_principal else None
 

@@ -1,4 +1,4 @@
-"""Writing single rows over HTTP: POST, PATCH (which also creates), PUT of a property, DELETE, and ``$ref``.
+"""Writing single rows over HTTP: POST, PATCH (which also creates), PUT of a property, and DELETE.
 
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/update-delete-entities-using-web-api and
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/perform-conditional-operations-using-web-api
@@ -6,29 +6,36 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/perform-co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 from airflow_provider_dynamics.emulator.address import (
     Segment,
     json_like,
-    reference,
     refuse_dangerous,
     row_key,
 )
 from airflow_provider_dynamics.emulator.call import Call, no_content
-from airflow_provider_dynamics.emulator.keys import duplicate_record
-from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Response
+from airflow_provider_dynamics.emulator.elastic import (
+    PARTITION,
+    partition_of,
+    primary_of,
+    row_id_of,
+    session_token,
+)
+from airflow_provider_dynamics.emulator.keys import duplicate_record, no_row_of_key
+from airflow_provider_dynamics.emulator.messages import Fault, Response
 from airflow_provider_dynamics.emulator.options import check_options
 from airflow_provider_dynamics.emulator.query import Reader, missing_row, no_segment
 from airflow_provider_dynamics.emulator.render import etag
-from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Navigation, Table
+from airflow_provider_dynamics.emulator.schema import Table
 from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.writer import Writer
 
-# The rules a new environment has published: accounts by name, people by e-mail address.
-_DUPLICATE_RULES = {"account": "name", "contact": "emailaddress1", "lead": "emailaddress1"}
+_NOT_IN_HEADERS = re.compile(r"[^\x20-\x7e]+")
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,7 @@ class Place:
             return self.row_id
         if self.table.primary_id in self.fixed:
             raise missing_row(self.table, self.shown)
-        raise Fault(
-            404,
-            "0x80060891",
-            f"A record with the specified key values does not exist in {self.table.name} entity",
-        )
+        raise no_row_of_key(self.table)
 
 
 class Rows:
@@ -67,24 +70,30 @@ class Rows:
     def place(self, call: Call, table: Table, segment: Segment) -> Place:
         """What ``accounts(…)`` names."""
         key = row_key(segment.inside or "", call.aliases)
+        partition = partition_of(table, call)
         if isinstance(key, str):
-            found = key if self._store.exists(table, key) else None
-            return Place(table, found, {table.primary_id: key}, key)
+            return self._placed(table, key, partition)
+        if table.elastic and "partitionId" in key:  # as Microsoft's sample of an update writes it
+            key = {name.lower(): value for name, value in key.items()}
         refuse_dangerous(key)
         values = self._writer.keys.values(table, {name: json_like(value) for name, value in key.items()})
         if set(values) == {table.primary_id}:
-            row_id = values[table.primary_id]
-            return Place(table, row_id if self._store.exists(table, row_id) else None, values, row_id)
+            return self._placed(table, values[table.primary_id], partition)
         return Place(table, self._writer.keys.look(table, values), values, segment.inside or "")
+
+    def _placed(self, table: Table, key: str, partition: str | None) -> Place:
+        row_id = row_id_of(table, key, partition)
+        fixed = (
+            {table.primary_id: key} if partition is None else {table.primary_id: key, PARTITION: partition}
+        )
+        return Place(table, row_id if self._store.exists(table, row_id) else None, fixed, key)
 
     def create(self, call: Call, table: Table) -> Response:
         """POST to a collection."""
         check_options(call.options)
         with self._store.transaction():
-            body = call.json()
-            self._detect_duplicate(call, table, body)
-            row_id = self._writer.create(call, table, body)
-            return self._written(call, table, row_id, row_id, created=True)
+            row_id = self._writer.create(call, table, call.json())
+            return self._written(call, table, row_id, primary_of(row_id), created=True)
 
     def patch(self, call: Call, place: Place) -> Response:
         """PATCH: change the row, or create it unless ``If-Match`` forbids."""
@@ -99,7 +108,10 @@ class Rows:
             raise duplicate_record()
         self._check_version(place.table, place.row_id, match)
         body = {name: value for name, value in call.json().items() if name not in place.fixed}
-        self._writer.update(call, place.table, place.row_id, body)
+        if place.table.elastic and match is None:
+            self._writer.replace(call, place.table, place.row_id, body)
+        else:
+            self._writer.update(call, place.table, place.row_id, body)
         return self._written(call, place.table, place.row_id, place.shown, created=False)
 
     def _written(self, call: Call, table: Table, row_id: str, shown: str, *, created: bool) -> Response:
@@ -107,22 +119,14 @@ class Rows:
             # Microsoft: $expand is honoured after POST and ignored after PATCH.
             reading = replace(call, headers={})
             expand = created and call.method == "POST"
-            return self._reader.row(reading, table, row_id, 201 if created else 200, expand=expand)
-        link = f"{call.root}/{table.set_name}({shown})"
+            answer = self._reader.row(reading, table, row_id, 201 if created else 200, expand=expand)
+            return Response(answer.status, (*answer.headers, *self._session(table)), answer.body)
+        link = _NOT_IN_HEADERS.sub(lambda found: quote(found[0]), f"{call.root}/{table.set_name}({shown})")
         location = (("Location", link),) if created else ()
-        return no_content(*location, ("OData-EntityId", link), *call.applied())
+        return no_content(*location, ("OData-EntityId", link), *self._session(table), *call.applied())
 
-    def _detect_duplicate(self, call: Call, table: Table, body: Mapping[str, Any]) -> None:
-        # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/manage-duplicate-detection-create-update
-        if call.headers.get("mscrm.suppressduplicatedetection", "true").strip().lower() != "false":
-            return
-        name = _DUPLICATE_RULES.get(table.name)
-        if name and body.get(name) and self._store.matching(table, {name: body[name]}):
-            raise Fault(
-                412,
-                "0x80040333",
-                "A record was not created or updated because a duplicate of the current record already exists.",
-            )
+    def _session(self, table: Table) -> tuple[tuple[str, str], ...]:
+        return (session_token(self._store.version),) if table.elastic else ()
 
     def _check_version(self, table: Table, row_id: str, match: str | None) -> None:
         if match in {None, "*"}:
@@ -164,74 +168,11 @@ class Rows:
         self._writer.update(call, place.table, row_id, {name: value})
         return no_content()
 
-    # -- references ---------------------------------------------------------------------------------
-
-    def reference(self, call: Call, place: Place, segment: Segment) -> Response:
-        """``…/{navigation}/$ref``: PUT and POST associate, DELETE takes apart."""
-        row_id = place.existing()
-        navigation = self._reader.follow(place.table, segment.name)
-        if navigation.is_collection:
-            return self._member(call, place.table, row_id, navigation, segment)
-        if call.method == "DELETE":
-            self._writer.bind(call, place.table, row_id, navigation.name, None)
-        elif call.method in {"PUT", "POST"}:
-            self._writer.bind(call, place.table, row_id, navigation.name, _linked(call))
-        else:
-            raise method_not_allowed(call.method)
-        return no_content()
-
-    def _member(
-        self, call: Call, table: Table, row_id: str, navigation: Navigation, segment: Segment
-    ) -> Response:
-        if navigation.through:
-            raise NotEmulated(f"changing the many-to-many relationship {navigation.name}")
-        other = TABLES[navigation.table or ""]
-        back = self._back(navigation, table)
-        if call.method == "POST":
-            child = self._target(call, _linked(call), other)
-            self._writer.bind(call, other, child, back, f"{table.set_name}({row_id})")
-        elif call.method == "DELETE":
-            child = self._removed(call, other, segment)
-            self._writer.bind(call, other, child, back, None)
-        else:
-            raise method_not_allowed(call.method)
-        return no_content()
-
-    def _removed(self, call: Call, other: Table, segment: Segment) -> str:
-        if segment.inside is not None:
-            return self.place(call, other, segment).existing()
-        link = call.options.get("$id")
-        if link is None:
-            raise Fault(400, "0x80060888", "DELETE on a collection's $ref needs the $id query option.")
-        return self._target(call, link, other)
-
-    @staticmethod
-    def _back(navigation: Navigation, table: Table) -> str:
-        return next(
-            target.navigation
-            for target in navigation.column.targets
-            if target.table == table.name and target.collection == navigation.name
-        )
-
-    def _target(self, call: Call, link: str, expected: Table) -> str:
-        segment = reference(link)
-        table = BY_SET.get(segment.name)
-        if table is not expected:
-            raise Fault(400, "0x80060888", f"'{link[:200]}' is no row of {expected.set_name}.")
-        return self.place(call, table, segment).existing()
-
 
 def _condition(call: Call, header: str) -> str | None:
     # "If-None-Match: null" is what Microsoft's samples send on everything: no condition.
     value = call.headers.get(header, "").strip()
     return None if value in {"", "null"} else value
-
-
-def _linked(call: Call) -> str:
-    link = call.json().get("@odata.id")
-    if not isinstance(link, str):
-        raise Fault(400, "0x80048d19", "Error identified in Payload: '@odata.id' is missing.")
-    return link
 
 
 def method_not_allowed(method: str) -> Fault:

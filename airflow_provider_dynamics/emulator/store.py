@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from sqlalchemy.schema import CreateTable
 
 from airflow_provider_dynamics.emulator.like import fold, tsql_like
 from airflow_provider_dynamics.emulator.messages import NotEmulated
-from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Intersect, Table
+from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Column, Intersect, Table
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, GUID_KINDS, TEXT_KINDS
 
 Condition: TypeAlias = Any  # SQLAlchemy expressions over columns known at run time only
@@ -37,7 +37,7 @@ _METADATA = sa.MetaData()
 def _storage_type(kind: str) -> Any:
     if kind in TEXT_KINDS:
         return sa.Text(collation="NOCASE")
-    if kind in GUID_KINDS or kind == "DateTime":
+    if kind in GUID_KINDS or kind in {"DateTime", "Image"}:
         return sa.Text()
     if kind == "Double":
         return sa.Float()
@@ -47,10 +47,12 @@ def _storage_type(kind: str) -> Any:
 def _sql_table(table: Table) -> sa.Table:
     columns: list[sa.Column[Any]] = []
     for column in table.columns:
-        primary = column.name == table.primary_id
+        primary = column.name == table.identity
         columns.append(sa.Column(column.name, _storage_type(column.kind), primary_key=primary))
         if column.is_polymorphic:
             columns.append(sa.Column(column.type_column, sa.Text()))
+    if table.elastic:
+        columns.append(sa.Column(table.identity, sa.Text(), primary_key=True))
     if not table.has("versionnumber"):  # etags are made of it also where the API does not show it
         columns.append(sa.Column("versionnumber", sa.BigInteger()))
     return sa.Table(table.name, _METADATA, *columns, sa.Column(JSON_COLUMN, sa.LargeBinary()))
@@ -70,6 +72,17 @@ DELETED = sa.Table(
     sa.Column("table_name", sa.Text()),
     sa.Column("row_id", sa.Text()),
 )
+# What file and image columns hold; ``file_id`` is the column's value, or its ``…id`` companion's.
+FILES = sa.Table(
+    "_files",
+    _METADATA,
+    sa.Column("file_id", sa.Text(), primary_key=True),
+    sa.Column("table_name", sa.Text()),
+    sa.Column("row_id", sa.Text()),
+    sa.Column("column_name", sa.Text()),
+    sa.Column("content", sa.LargeBinary()),
+)
+_BESIDE = (DELETED, FILES)
 
 
 @cache
@@ -96,7 +109,7 @@ def sort_key(row_id: str) -> str:
 
 
 def _indexes(table: Table) -> Iterator[str]:
-    for key in table.keys:
+    for key in filter(lambda key: key.active, table.keys):
         columns = ", ".join(f'"{name}"' for name in key.columns)
         yield f'CREATE UNIQUE INDEX "{table.name}.{key.name}" ON "{table.name}" ({columns})'
     for column in table.lookups:
@@ -133,7 +146,7 @@ class Store:
     def _create(self) -> None:
         # Rowversion and JSON are rewritten on every change: no journal to disk, nothing to sync.
         self._connection.execute("PRAGMA journal_mode = MEMORY")
-        for table in (*SQL.values(), *PAIRS.values(), DELETED):
+        for table in (*SQL.values(), *PAIRS.values(), *_BESIDE):
             self._connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
         for known in TABLES.values():
             for statement in _indexes(known):
@@ -142,7 +155,7 @@ class Store:
     def clear(self) -> None:
         """Empty every table and start counting versions anew."""
         with self.transaction():
-            for table in (*SQL.values(), *PAIRS.values(), DELETED):
+            for table in (*SQL.values(), *PAIRS.values(), *_BESIDE):
                 self._connection.execute(f'DELETE FROM "{table.name}"')  # noqa: S608 - our own table names
             self._version = FIRST_VERSION
 
@@ -168,6 +181,11 @@ class Store:
     def lock(self) -> threading.RLock:
         """Held while a statement runs and throughout a transaction."""
         return self._lock
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is under way; ask while holding the lock, so that it is one's own."""
+        return self._depth > 0
 
     @property
     def version(self) -> int:
@@ -218,9 +236,14 @@ class Store:
         with self._lock:
             return self._connection.execute(text, parameters).rowcount
 
+    def execute(self, text: str, values: Sequence[Any] = ()) -> None:
+        """Run SQL that no statement of SQLAlchemy's says."""
+        with self._lock:
+            self._connection.execute(text, values)
+
     def row(self, table: Table, row_id: str) -> dict[str, Any] | None:
         """One stored row by its primary key, by storage column name."""
-        text = f'SELECT * FROM "{table.name}" WHERE "{table.primary_id}" = ?'  # noqa: S608 - our own names
+        text = f'SELECT * FROM "{table.name}" WHERE "{table.identity}" = ?'  # noqa: S608 - our own names
         with self._lock:
             found = self._connection.execute(text, (row_id,)).fetchone()
         return None if found is None else dict(zip(storage_names(table), found, strict=True))
@@ -228,23 +251,37 @@ class Store:
     def matching(self, table: Table, values: Mapping[str, Any]) -> list[str]:
         """Ids of at most two rows with these stored values; text compares without case."""
         marks = " AND ".join(f'"{name}" IS ?' for name in values)
-        text = f'SELECT "{table.primary_id}" FROM "{table.name}" WHERE {marks} LIMIT 2'  # noqa: S608 - our own names
+        text = f'SELECT "{table.identity}" FROM "{table.name}" WHERE {marks} LIMIT 2'  # noqa: S608 - our own names
         with self._lock:
             return [row[0] for row in self._connection.execute(text, tuple(values.values()))]
 
+    def matching_all(self, table: Table, values: Mapping[str, Any]) -> list[str]:
+        """Ids of every row with these stored values."""
+        marks = " AND ".join(f'"{name}" IS ?' for name in values)
+        text = f'SELECT "{table.identity}" FROM "{table.name}" WHERE {marks}'  # noqa: S608 - our own names
+        with self._lock:
+            return [row[0] for row in self._connection.execute(text, tuple(values.values()))]
+
+    def pointing(self, table: Table, column: Column, target: str, row_id: str) -> list[str]:
+        """Ids of every row whose lookup points to that row of the table ``target``."""
+        text, values = f'SELECT "{table.identity}" FROM "{table.name}" WHERE "{column.name}" = ?', [row_id]  # noqa: S608 - our own names
+        if column.is_polymorphic:
+            text, values = f'{text} AND "{column.type_column}" = ?', [row_id, target]
+        with self._lock:
+            return [row[0] for row in self._connection.execute(text, values)]
+
     def exists(self, table: Table, row_id: str) -> bool:
         """Whether the table has that row."""
-        text = f'SELECT 1 FROM "{table.name}" WHERE "{table.primary_id}" = ?'  # noqa: S608 - our own names
+        text = f'SELECT 1 FROM "{table.name}" WHERE "{table.identity}" = ?'  # noqa: S608 - our own names
         with self._lock:
             return self._connection.execute(text, (row_id,)).fetchone() is not None
 
-    def update(self, table: Table, row: Mapping[str, Any]) -> None:
-        """Write one whole row back; raises sqlite3.IntegrityError when a key is taken."""
-        names = storage_names(table)
-        marks = ", ".join(f'"{name}" = ?' for name in names)
-        text = f'UPDATE "{table.name}" SET {marks} WHERE "{table.primary_id}" = ?'  # noqa: S608 - our own names
+    def update(self, table: Table, row: Mapping[str, Any], names: Iterable[str]) -> None:
+        """Write these columns of a row back; raises sqlite3.IntegrityError when a key is taken."""
+        changed = tuple(names)
+        text = _update_text(table.name, table.identity, changed)
         with self._lock:
-            self._connection.execute(text, (*(row[name] for name in names), row[table.primary_id]))
+            self._connection.execute(text, (*(row[name] for name in changed), row[table.identity]))
 
     def pair(self, intersect: Intersect, pairs: Iterable[tuple[str, str]]) -> None:
         """Relate rows, (id in the first table, id in the second); raises sqlite3.IntegrityError on a duplicate."""
@@ -259,6 +296,12 @@ class Store:
         statement = f'INSERT INTO "{table.name}" VALUES ({marks})'  # noqa: S608 - our own table names
         with self._lock:
             self._connection.executemany(statement, rows)
+
+
+@lru_cache(maxsize=1000)
+def _update_text(table: str, identity: str, names: tuple[str, ...]) -> str:
+    marks = ", ".join(f'"{name}" = ?' for name in names)
+    return f'UPDATE "{table}" SET {marks} WHERE "{identity}" = ?'  # noqa: S608 - our own names
 
 
 def _compile(statement: sa.ClauseElement) -> tuple[str, list[Any]]:

@@ -16,19 +16,40 @@ from typing import Any
 
 from airflow_provider_dynamics.emulator.address import Segment, split_path
 from airflow_provider_dynamics.emulator.aggregates import QueryLimits
-from airflow_provider_dynamics.emulator.bulk import NAMES as BULK_NAMES
+from airflow_provider_dynamics.emulator.background import MONITOR, Background
 from airflow_provider_dynamics.emulator.bulk import Bulk
+from airflow_provider_dynamics.emulator.bulk_delete import BulkDelete
 from airflow_provider_dynamics.emulator.call import Call, Prefer, make_call, no_content, parse_prefer, reply
 from airflow_provider_dynamics.emulator.callers import Callers
 from airflow_provider_dynamics.emulator.changes import Changes, is_tracking
+from airflow_provider_dynamics.emulator.duplicates import Duplicates
+from airflow_provider_dynamics.emulator.elastic import expire, partition_of, refuse_paths
+from airflow_provider_dynamics.emulator.error_body import refusal
+from airflow_provider_dynamics.emulator.file_contents import FileContents
+from airflow_provider_dynamics.emulator.file_messages import FileMessages
+from airflow_provider_dynamics.emulator.files import Files
 from airflow_provider_dynamics.emulator.functions import Functions
+from airflow_provider_dynamics.emulator.jobs import Jobs
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Request, Response
 from airflow_provider_dynamics.emulator.metadata import ROOTS, metadata, service_document
+from airflow_provider_dynamics.emulator.operation_paths import BOUND, OperationPaths
+from airflow_provider_dynamics.emulator.operations import Operations, Rooms
+from airflow_provider_dynamics.emulator.operations.standard import STANDARD
+from airflow_provider_dynamics.emulator.plugins import check_bypass
 from airflow_provider_dynamics.emulator.privileges import Privileges
 from airflow_provider_dynamics.emulator.queries import Queries
-from airflow_provider_dynamics.emulator.query import Reader, no_segment, related, whole_table
+from airflow_provider_dynamics.emulator.query import (
+    Reader,
+    Source,
+    no_segment,
+    one_partition,
+    related,
+    whole_table,
+)
+from airflow_provider_dynamics.emulator.references import References
 from airflow_provider_dynamics.emulator.rows import Place, Rows, method_not_allowed
 from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Table
+from airflow_provider_dynamics.emulator.schema.security import USER_ROLES
 from airflow_provider_dynamics.emulator.seed import fill
 from airflow_provider_dynamics.emulator.store import MOST_KEPT, Store
 from airflow_provider_dynamics.emulator.switches import DataFaults, Poison
@@ -38,35 +59,13 @@ __all__ = ["DataFaults", "Poison", "WebApi"]
 
 _log = logging.getLogger(__name__)
 _PATH = re.compile(r"(?P<root>(?:/[^/]+)?/api/data/v9\.[012])(?:/(?P<resource>.*))?", re.DOTALL)
-_BOUND = "Microsoft.Dynamics.CRM."
-_BULK_VERBS: Mapping[str, Sequence[str]] = {
-    "CreateMultiple": ("Create",),
-    "UpdateMultiple": ("Write",),
-    "UpsertMultiple": ("Create", "Write"),
-    "DeleteMultiple": ("Delete",),
-}
-_PLUGIN = "0x80040265"
 
 
-def _refusal(fault: Fault, prefer: Prefer) -> Response:
-    """The error body; with annotations asked for, the details Dataverse adds.
-
-    https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors
-    """
-    error = {"code": fault.code, "message": fault.message}
-    number = fault.code.removeprefix("0x")
-    details = {
-        "ErrorDetails.OperationStatus": "0" if fault.code == _PLUGIN else None,
-        "ErrorDetails.SubErrorCode": "-2146233088" if fault.code == _PLUGIN else None,
-        "HelpLink": "http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a"
-        f"{number}&client=platform",
-        "TraceText": "",
-        "InnerError.Message": fault.message,
-    }
-    for name, value in details.items():
-        if value is not None and prefer.wants(f"Microsoft.PowerApps.CDS.{name}"):
-            error[f"@Microsoft.PowerApps.CDS.{name}"] = value
-    return reply(fault.status, {"error": error})
+def _source(table: Table, call: Call) -> Source:
+    """The rows of a table, or of one partition of an elastic one."""
+    refuse_paths(table, call.options)
+    partition = partition_of(table, call)
+    return whole_table(table) if partition is None else one_partition(table, partition)
 
 
 def _utc_now() -> datetime:
@@ -102,7 +101,19 @@ class WebApi:
         self._functions = Functions(self._store)
         self._callers = Callers(self._store)
         self._privileges = Privileges(self._store, self.faults)
+        self._writer.need = self._privileges.need
+        self._references = References(self._writer, self._reader, self._privileges, self._rows.place)
+        self.files = Files(FileContents(self._store, self._writer, self.faults))
+        rooms = Rooms(self._store, self._writer, self._reader, self._privileges)
+        self.operations = Operations(rooms, (*STANDARD, *self._functions.operations()))
+        self._paths = OperationPaths(self.operations, self._bulk, self._privileges)
         self._queries = Queries(self._store, self._reader, self._privileges, self.faults, self.query_limits)
+        self.jobs = Jobs(self._store, self._writer, now)
+        self.background = Background(self._store, self._writer, self.jobs)
+        self.operations.later = self.background.accept
+        bulk_delete = BulkDelete(self._store, self._writer, self._queries, self._privileges, self.jobs)
+        for operation in (*FileMessages(self.files).operations(), *bulk_delete.operations()):
+            self.operations.add(operation)
         self._fill(seed, dict(rows or {}), created)
 
     # -- requests -----------------------------------------------------------------------------------
@@ -110,16 +121,19 @@ class WebApi:
     def handle(self, request: Request) -> Response:
         """Answer one request; a refusal is a response too."""
         try:
+            self.jobs.catch_up()
             return self._answer(request)
         except Fault as fault:
-            return _refusal(fault, parse_prefer(request.headers.get("prefer", "")))
+            return refusal(fault, parse_prefer(request.headers.get("prefer", "")))
         except RecursionError:
-            return _refusal(NotEmulated("a query nested this deeply"), Prefer())
+            return refusal(NotEmulated("a query nested this deeply"), Prefer())
         except Exception:  # noqa: BLE001 - the service never breaks off either: it says 0x80040216
             _log.exception("The emulator failed on %s %s", request.method, request.path)
-            return _refusal(Fault(500, "0x80040216", "An unexpected error occurred."), Prefer())
+            return refusal(Fault(500, "0x80040216", "An unexpected error occurred."), Prefer())
 
     def _answer(self, request: Request) -> Response:
+        if found := MONITOR.fullmatch(request.path):
+            return self.background.monitor(request, found["id"])
         match = _PATH.fullmatch(request.path)
         if match is None:
             raise Fault(404, "0x8006088a", f"Resource not found for the segment '{request.path}'.")
@@ -131,35 +145,36 @@ class WebApi:
             self._now(),
             self._callers.of(request.headers, request.principal),
         )
+        self._check_caller(call)
         segments = split_path(call.resource)
-        if not segments:
-            return service_document(call)
-        if segments[0].name in {"$metadata", "$batch"}:
-            raise NotEmulated(segments[0].name)
+        return self._at(call, segments) if segments else service_document(call)
+
+    def _at(self, call: Call, segments: Sequence[Segment]) -> Response:
+        if segments[0].name == "$batch":
+            raise NotEmulated("$batch in process")
+        if segments[0].name == "$metadata":
+            return self._paths.document(call)
         if segments[0].name in ROOTS:
             return metadata(call, segments)
         table = BY_SET.get(segments[0].name)
         if table is None:
-            return self._unbound(call, segments)
+            return self._paths.unbound(call, segments)
+        if table.elastic:
+            expire(self._store, table, call.now)
         if segments[0].inside is None:
             return self._on_set(call, table, segments[1:])
         with self._store.lock if call.method == "GET" else self._store.transaction():
             return self._on_row(call, self._rows.place(call, table, segments[0]), segments[1:])
 
-    def _unbound(self, call: Call, segments: Sequence[Segment]) -> Response:
-        first = segments[0]
-        if first.name in self._functions.names and len(segments) == 1:
-            if call.method not in {"GET", "HEAD"}:
-                raise method_not_allowed(call.method)
-            return self._functions.run(call, first)
-        # Functions and actions start with a capital, entity sets never do.
-        if first.name[:1].isupper():
-            raise NotEmulated(f"the function or action {first.name}")
-        raise no_segment(first.name)
+    def _check_caller(self, call: Call) -> None:
+        """Refuse impersonation and bypassing to who may not."""
+        if call.caller.on_behalf_of:
+            self._privileges.need_of(call.caller.on_behalf_of, call, "prvActOnBehalfOfAnotherUser")
+        check_bypass(call, self._privileges)
 
     def _on_set(self, call: Call, table: Table, rest: Sequence[Segment]) -> Response:
-        if rest and rest[0].name.startswith(_BOUND):
-            return self._bound(call, table, rest[0].name.removeprefix(_BOUND))
+        if rest and rest[0].name.startswith(BOUND):
+            return self._paths.on_set(call, table, rest[0])
         if call.method == "POST" and not rest:
             self._privileges.need(call, table, "Create")
             return self._rows.create(call, table)
@@ -171,47 +186,43 @@ class WebApi:
             return (
                 self._changes.read(call, table)
                 if is_tracking(call)
-                else self._queries.collection(call, whole_table(table))
+                else self._queries.collection(call, _source(table, call))
             )
         if rest[0].name == "$count" and len(rest) == 1:
             if "$deltatoken" in call.options:
                 return self._changes.count(call, table)
-            return self._reader.count(call, whole_table(table))
+            return self._reader.count(call, _source(table, call))
         raise no_segment(rest[0].name)
-
-    def _bound(self, call: Call, table: Table, name: str) -> Response:
-        if name not in BULK_NAMES:
-            raise NotEmulated(f"the function or action {_BOUND}{name}")
-        if call.method != "POST":
-            raise method_not_allowed(call.method)
-        self._privileges.need(call, table, *_BULK_VERBS[name])
-        return self._bulk.run(call, table, name)
 
     def _on_row(self, call: Call, place: Place, rest: Sequence[Segment]) -> Response:
         if not rest:
             return self._whole_row(call, place)
-        if rest[0].name.startswith(_BOUND):
-            return self._bound_to_row(call, place, rest)
+        if rest[0].name.startswith(BOUND):
+            return self._paths.on_row(call, place, rest)
+        self._paths.check_name(place.table, rest[0])
+        if len(rest) == 2 and rest[1].name == "$ref" and call.method != "GET":
+            return self._reference(call, place, rest[0])
         if call.method != "GET":
             self._privileges.need(call, place.table, "Write")
-        if len(rest) == 2 and rest[1].name == "$ref" and call.method != "GET":
-            return self._rows.reference(call, place, rest[0])
+        if self.files.serves(call, place.table, rest):
+            self._privileges.need(call, place.table, "Read" if call.method == "GET" else "Write")
+            return self.files.answer(call, place, rest[0].name)
         if call.method == "GET":
             return self._below(call, place, rest)
+        return self._property(call, place, rest)
+
+    def _property(self, call: Call, place: Place, rest: Sequence[Segment]) -> Response:
         if len(rest) == 1 and call.method == "PUT":
             return self._rows.put_property(call, place, rest[0].name)
         if len(rest) == 1 and call.method == "DELETE":
             return self._rows.delete_property(call, place, rest[0].name)
         raise NotEmulated(f"{call.method} below a row")
 
-    def _bound_to_row(self, call: Call, place: Place, rest: Sequence[Segment]) -> Response:
-        name = rest[0].name.removeprefix(_BOUND)
-        if (place.table.name, name) != ("systemuser", "RetrieveUserPrivileges") or len(rest) > 1:
-            raise NotEmulated(f"the function or action {_BOUND}{name}")
-        if call.method != "GET":
-            raise method_not_allowed(call.method)
-        self._privileges.need(call, place.table, "Read")
-        return self._privileges.answer(call, place.existing())
+    def _reference(self, call: Call, place: Place, segment: Segment) -> Response:
+        answer = self._references.answer(call, place, segment)
+        if segment.name == USER_ROLES.relationship:
+            self._privileges.forget()
+        return answer
 
     def _whole_row(self, call: Call, place: Place) -> Response:
         verbs = {"GET": "Read", "PATCH": "Write" if place.row_id else "Create", "DELETE": "Delete"}
@@ -221,6 +232,8 @@ class WebApi:
             self._privileges.need_related(call, place.table)
             return self._reader.row(call, place.table, place.existing())
         if call.method == "PATCH":
+            if place.row_id:
+                self._privileges.need_to_assign(call, place.table)
             return self._rows.patch(call, place)
         if call.method == "DELETE":
             return self._rows.delete(call, place)
@@ -267,15 +280,22 @@ class WebApi:
 
         ``handle`` answers refusals instead of raising: raise yourself when a response is an error.
         """
-        with self._store.transaction():
-            yield
+        try:
+            with self._store.transaction():
+                yield
+        except BaseException:
+            # What was learnt of rows that are not there any more, or not yet again.
+            for room in (self._writer, self._callers, self._privileges):
+                room.forget()
+            raise
 
     def reset(self) -> None:
         """Back to the rows given at construction or by the last ``seed``; the switches are left alone."""
-        if self._store.restore():
-            self._forget()
-        else:
-            self._fill(*self._seeded)
+        with self._store.lock:  # no request sees the rows of now and what was learnt of those before
+            if self._store.restore():
+                self._forget()
+            else:
+                self._fill(*self._seeded)
 
     def seed(
         self, name: str | None, rows: Mapping[str, int] | None = None, *, created: str = "evenly"
@@ -296,7 +316,16 @@ class WebApi:
         self._writer.forget()
         self._changes.forget()
         self._callers.forget()
+        self.files.forget()
+        self.jobs.forget_open()
         self._privileges.forget()
+        self.operations.forget_custom()
+        self._writer.duplicates.restore()
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """The published rules of duplicate detection."""
+        return self._writer.duplicates
 
     def keep_counts(self, *, kept: bool) -> None:
         """Let RetrieveTotalRecordCount tell of this moment until it is no longer kept, as its snapshots do for a day."""
@@ -307,6 +336,7 @@ class WebApi:
 
         Raises KeyError when there is no such table.
         """
+        self.jobs.catch_up()
         return self._reader.dump(TABLES[table])
 
     def expire_delta_tokens(self, table: str | None = None) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import count
 from operator import itemgetter
 from typing import Any
@@ -18,16 +17,30 @@ from airflow_provider_dynamics.emulator.address import json_like, row_key
 from airflow_provider_dynamics.emulator.body import Body, BodyReader, point, target_of
 from airflow_provider_dynamics.emulator.call import Call
 from airflow_provider_dynamics.emulator.derive import Derivation, own
+from airflow_provider_dynamics.emulator.duplicates import Duplicates
+from airflow_provider_dynamics.emulator.elastic import PARTITION, check_partition, row_id_of
+from airflow_provider_dynamics.emulator.images import Pictures
+from airflow_provider_dynamics.emulator.joining import Joining
 from airflow_provider_dynamics.emulator.keys import KeyFinder
 from airflow_provider_dynamics.emulator.literals import utc_text
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
+from airflow_provider_dynamics.emulator.plugins import Plugins, is_shown
 from airflow_provider_dynamics.emulator.query import missing_row
 from airflow_provider_dynamics.emulator.render import RowRenderer
-from airflow_provider_dynamics.emulator.schema import TABLES, Table, collections_of
-from airflow_provider_dynamics.emulator.store import DELETED, JSON_COLUMN, SQL, Store, storage_names
+from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Navigation, Table, collections_of
+from airflow_provider_dynamics.emulator.states import CLOSED_BY_MESSAGE, guarded
+from airflow_provider_dynamics.emulator.store import (
+    DELETED,
+    FILES,
+    JSON_COLUMN,
+    SQL,
+    Store,
+    storage_names,
+)
 from airflow_provider_dynamics.emulator.switches import DataFaults
 
 _DERIVED_FROM = frozenset({"transactioncurrency", "systemuser", "team", "businessunit", "organization"})
+Guard = Callable[[Call, Mapping[str, Any], dict[str, Any]], dict[str, Any]]
 _encode = msgspec.json.encode
 
 
@@ -46,10 +59,18 @@ class Writer:
     def __init__(self, store: Store, faults: DataFaults) -> None:
         self._store = store
         self._faults = faults
+        self._plugins = Plugins()
+        self.duplicates = Duplicates(store)
+        self.joining = Joining(store, self.bind)
         self.keys = KeyFinder(store)
         self._derivation = Derivation(store)
         self._bodies = BodyReader(self._find)
+        self._pictures = Pictures(store)
         self._blanks: dict[str, _Blank] = {}
+        # Refuses who lacks a privilege: called with the request, a table and what is to be done with its rows.
+        self.need: Callable[..., None] = lambda _call, _table, *_verbs: None
+        # By table: looks at a change of a row before it is made, and says what is really written.
+        self.guards: dict[str, Guard] = {name: guarded(name) for name in CLOSED_BY_MESSAGE}
         self._numbers = count(0x40000001)
         self._suffix = f"{secrets.token_hex(2)}-f011-{secrets.token_hex(2)}-000d3a{secrets.token_hex(3)}"
 
@@ -100,31 +121,56 @@ class Writer:
         """New rows in order, all or none. Returns their ids in order."""
         if not table.writable:
             raise NotEmulated(f"writing to {table.name}")
+        if not table.creatable:
+            raise NotEmulated(f"creating rows of {table.name}, which the service makes by itself")
         rows, later = [], []
         for body in bodies:
             read = self._bodies.read(table, body, creating=True)
             for navigation, nested in read.before:
+                self.need(call, target_of(navigation), "Create")
                 made = self.create(call, target_of(navigation), nested)
                 point(read.values, navigation.column, target_of(navigation), made)
             row = self._new_row(call, table, {**(fixed or {}), **read.values})
             rows.append(row)
-            if read.after:
-                later.append((row[table.primary_id], read))
+            if read.after or read.links:
+                later.append((row[table.identity], read))
         self._insert(table, rows)
         for row_id, read in later:
             self._create_related(call, table, row_id, read)
-        return [row[table.primary_id] for row in rows]
+        return [row[table.identity] for row in rows]
+
+    def make(self, call: Call, table: Table, values: Mapping[str, Any]) -> str:
+        """One new row of stored values, of a table that only the service makes rows of. Returns its id."""
+        row = self._new_row(call, table, dict(values))
+        self._insert(table, [row])
+        return str(row[table.primary_id])
 
     def _create_related(self, call: Call, table: Table, row_id: str, read: Body) -> None:
         for navigation, bodies in read.after:
-            fixed: dict[str, Any] = {}
-            point(fixed, navigation.column, table, row_id)
-            self.create_all(call, TABLES[navigation.table or ""], bodies, fixed)
+            child, fixed = TABLES[navigation.table or ""], dict[str, Any]()
+            self.need(call, child, "Create")
+            if navigation.through is None:
+                point(fixed, navigation.column, table, row_id)
+            for made in self.create_all(call, child, bodies, fixed):
+                if navigation.through:
+                    self.joining.join(call, table, row_id, navigation, made)
+        for navigation, links in read.links:
+            self._need_to_link(call, table, navigation)
+            for link in links:
+                found = self._bodies.linked(table, navigation, link)
+                self.joining.join(call, table, row_id, navigation, found)
 
     def _new_row(self, call: Call, table: Table, values: dict[str, Any]) -> dict[str, Any]:
         blank = self._blank(table)
         given = values.get(table.primary_id)
-        row = {**blank.stored, **values, table.primary_id: given or self._next_id()}
+        row_id = given or self._next_id()
+        if not table.images.isdisjoint(values):
+            values = self._pictures.values(table, row_id, values, call.now, creating=True)
+        row = {**blank.stored, **values, table.primary_id: row_id}
+        if table.elastic:
+            check_partition(values)
+            values = {**values, PARTITION: values.get(PARTITION) or row_id}
+            row |= {PARTITION: values[PARTITION], table.identity: row_id_of(table, row_id, values[PARTITION])}
         if given:
             self._store.run(
                 sa.delete(DELETED).where(DELETED.c.row_id == given, DELETED.c.table_name == table.name)
@@ -137,11 +183,21 @@ class Writer:
         )
         derived = self._derivation.complete(table, row, changed)
         _check_customer(table, row)
+        _check_needed(table, row)
         names = (*changed, *derived, table.primary_id)
         shown = blank.renderer.change(blank.shown, {name: row[name] for name in names})
-        self._refuse_poison(table, shown)
+        self._let_pass(call, table, "Create", shown)
+        self.duplicates.check(call, table, row, values)
         row[JSON_COLUMN] = _encode(shown)
         return row
+
+    def _need_to_link(self, call: Call, table: Table, navigation: Navigation) -> None:
+        other = TABLES[navigation.table or ""]
+        if navigation.through is None:
+            self.need(call, other, "Write")
+        else:
+            self.need(call, table, "Append")
+            self.need(call, other, "AppendTo")
 
     def _stamps(self, call: Call, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         stamps: dict[str, Any] = {"versionnumber": self._store.next_version()}
@@ -165,19 +221,34 @@ class Writer:
         if table.name in _DERIVED_FROM:
             self._derivation.forget()
 
-    def _refuse_poison(self, table: Table, shown: Mapping[str, Any]) -> None:
+    def _let_pass(self, call: Call, table: Table, message: str, shown: Mapping[str, Any]) -> None:
+        """Refuse a row that is poison, or that a plug-in does not let pass."""
         for poison in self._faults.poison:
-            if poison.table == table.name and _is(shown.get(poison.column), poison.value):
+            if poison.table == table.name and is_shown(shown.get(poison.column), poison.value):
                 raise Fault(poison.status, poison.code, poison.message)
+        if self._faults.plugins:
+            self._plugins.run(self._faults.plugins, call, table, message, shown)
 
     # -- update -------------------------------------------------------------------------------------
 
     def update(self, call: Call, table: Table, row_id: str, body: Mapping[str, Any]) -> None:
         """Change the columns a body names; raises 404 when the row does not exist."""
-        row = self._existing(table, row_id)
-        self.change(call, table, row, self._bodies.read(table, body, creating=False).values)
+        row = self.existing(table, row_id)
+        values = self._bodies.read(table, body, creating=False).values
+        if not table.images.isdisjoint(values):
+            values = self._pictures.values(table, row_id, values, call.now)
+        if table.name in self.guards:
+            values = self.guards[table.name](call, row, values)
+        self.change(call, table, row, values)
 
-    def _existing(self, table: Table, row_id: str) -> dict[str, Any]:
+    def replace(self, call: Call, table: Table, row_id: str, body: Mapping[str, Any]) -> None:
+        """Put another row in the place of one: what an upsert does to elastic tables."""
+        row = self.existing(table, row_id)
+        self.remove(table, row_id)
+        self.create(call, table, body, {name: row[name] for name in (table.primary_id, PARTITION)})
+
+    def existing(self, table: Table, row_id: str) -> dict[str, Any]:
+        """A stored row that may be changed; raises 404 when it does not exist."""
         if not table.writable:
             raise NotEmulated(f"writing to {table.name}")
         row = self._store.row(table, row_id)
@@ -188,17 +259,22 @@ class Writer:
     def change(self, call: Call, table: Table, row: dict[str, Any], values: dict[str, Any]) -> None:
         """Change stored values of a row that was read before."""
         values.pop(table.primary_id, None)
+        if table.elastic:
+            values.pop(PARTITION, None)
         row.update(values)
-        row["versionnumber"] = self._store.next_version()
+        stamps: dict[str, Any] = {"versionnumber": self._store.next_version()}
         if table.has("modifiedon"):
-            row["modifiedon"] = utc_text(call.now)
-            row["modifiedby"], row["modifiedonbehalfby"] = call.caller.user_id, call.caller.on_behalf_of
-        self._derivation.complete(table, row, values)
+            stamps["modifiedon"] = utc_text(call.now)
+            stamps |= {"modifiedby": call.caller.user_id, "modifiedonbehalfby": call.caller.on_behalf_of}
+        row.update(stamps)
+        derived = self._derivation.complete(table, row, values)
+        _check_needed(table, row)
         shown = self._blank(table).renderer.plain(row)
-        self._refuse_poison(table, shown)
+        self._let_pass(call, table, "Update", shown)
+        self.duplicates.check(call, table, row, values)
         row[JSON_COLUMN] = _encode(shown)
         try:
-            self._store.update(table, row)
+            self._store.update(table, row, dict.fromkeys((*values, *derived, *stamps, JSON_COLUMN)))
         except sqlite3.IntegrityError as error:
             raise self.keys.duplicate(table, error) from error
         if table.name in _DERIVED_FROM:
@@ -206,7 +282,7 @@ class Writer:
 
     def bind(self, call: Call, table: Table, row_id: str, name: str, link: str | None) -> None:
         """Point one lookup of a row at another row, or at none (``$ref``)."""
-        row = self._existing(table, row_id)
+        row = self.existing(table, row_id)
         values: dict[str, Any] = {}
         self._bodies.bind(table, table.navigations[name], link, values)
         self.change(call, table, row, values)
@@ -215,25 +291,45 @@ class Writer:
 
     def delete(self, call: Call, table: Table, row_id: str) -> None:
         """Delete a row; lookups to it are emptied, or their rows deleted too, as the relationship says."""
-        self._existing(table, row_id)
+        row = self.existing(table, row_id)
+        if self._faults.plugins:
+            self._let_pass(call, table, "Delete", self._blank(table).renderer.plain(row))
+        if table.binaries:
+            self._drop_files(row_id)
         for navigation in collections_of(table.name).values():
-            if navigation.column.create or navigation.column.update:
-                self._release(call, table, row_id, TABLES[navigation.table or ""], navigation.column.name)
+            self._release(call, table, row_id, TABLES[navigation.table or ""], navigation.column.name)
+        self._forsake(table, row_id)
+        self.remove(table, row_id)
+
+    def remove(self, table: Table, row_id: str) -> None:
+        """Take a row out, whatever refers to it."""
         sql = SQL[table.name]
-        self._store.run(sa.delete(sql).where(sql.c[table.primary_id] == row_id))
+        self._store.run(sa.delete(sql).where(sql.c[table.identity] == row_id))
         self._store.run(
             sa.insert(DELETED).values(
                 version=self._store.next_version(), table_name=table.name, row_id=row_id
             )
         )
 
+    def _forsake(self, table: Table, row_id: str) -> None:
+        """Take a row out of its many-to-many relationships, and from those it is shared with."""
+        for intersect in INTERSECTS:
+            if table.name in intersect.tables:
+                text = f'DELETE FROM "{intersect.name}" WHERE "{table.primary_id}" = ?'  # noqa: S608 - our own names
+                self._store.execute(text, (row_id,))
+        self._store.execute('DELETE FROM "principalobjectaccess" WHERE objectid = ?', (row_id,))
+
+    def _drop_files(self, row_id: str) -> None:
+        attachments = SQL["fileattachment"]
+        self._store.run(sa.delete(FILES).where(FILES.c.row_id == row_id))
+        self._store.run(sa.delete(attachments).where(attachments.c.objectid == row_id))
+
     def _release(self, call: Call, table: Table, row_id: str, other: Table, name: str) -> None:
-        column, sql = other.by_name[name], SQL[other.name]
+        column = other.by_name[name]
         target = next(target for target in column.targets if target.table == table.name)
-        condition = sql.c[name] == row_id
-        if column.is_polymorphic:
-            condition &= sql.c[column.type_column] == table.name
-        ids = [found for (found,) in self._store.fetch(sa.select(sql.c[other.primary_id]).where(condition))]
+        if not (column.create or column.update or target.on_delete == "Cascade"):
+            return  # who made a row is not forgotten
+        ids = self._store.pointing(other, column, table.name, row_id)
         if ids and (target.on_delete == "Restrict" or name == "ownerid"):
             raise Fault(
                 405,
@@ -246,13 +342,13 @@ class Writer:
             else:
                 values: dict[str, Any] = {}
                 point(values, column, None, None)
-                self.change(call, other, self._existing(other, other_id), values)
+                self.change(call, other, self.existing(other, other_id), values)
 
 
-def _is(shown: Any, value: Any) -> bool:
-    if isinstance(shown, msgspec.Raw):
-        return Decimal(bytes(shown).decode()) == Decimal(str(value))
-    return bool(shown == value) and shown is not None
+def _check_needed(table: Table, row: Mapping[str, Any]) -> None:
+    for name in table.needed:
+        if row[name] is None:
+            raise Fault(400, "0x80040200", f"Required field missing: '{name}' of {table.name}.")
 
 
 def _check_customer(table: Table, row: Mapping[str, Any]) -> None:

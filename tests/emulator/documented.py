@@ -42,7 +42,8 @@ def task(row_id, subject, **columns):
 
 def user(row_id, full_name, **columns):
     first, _, last = full_name.partition(" ")
-    return "systemusers", {"systemuserid": row_id, "firstname": first, "lastname": last, **columns}
+    name = {"firstname": first, "lastname": last, "domainname": f"{row_id}@contoso.example"}
+    return "systemusers", {"systemuserid": row_id, **name, **columns}
 
 
 def shipment(head, number):
@@ -118,9 +119,53 @@ ROWS = {
     "update-basic-204": [account(FIRST)],
     "update-put-single-property": [account(FIRST)],
     "delete-record": [account(FIRST)],
-    "function-initializefrom": [account("c65127ed-2097-e711-80eb-00155db75426")],
+    "function-initializefrom": [
+        (
+            "transactioncurrencies",
+            {
+                "transactioncurrencyid": "732e87e1-1d96-e711-80e4-00155db75426",
+                "currencyname": "Their Dollar",
+                "isocurrencycode": "THD",
+                "currencysymbol": "$",
+                "currencyprecision": 2,
+                "exchangerate": 1,
+            },
+        ),
+        account(
+            "c65127ed-2097-e711-80eb-00155db75426",
+            address1_line1="123 Maple St.",
+            address1_city="Seattle",
+            address1_country="United States of America",
+            **{
+                "transactioncurrencyid@odata.bind": "/transactioncurrencies(732e87e1-1d96-e711-80e4-00155db75426)"
+            },
+        ),
+    ],
+    "function-odata-id-reference-request": [
+        user("af9b3cf6-f654-4cd9-97a6-cf9526662797", "Some User"),
+        contact("9f3162f6-804a-e611-80d1-00155d4333fa", "Some Contact"),
+    ],
+    "action-unbound-winopportunity": [
+        account(FIRST),
+        (
+            "opportunities",
+            {
+                "opportunityid": "b3828ac8-917a-e511-80d2-00155d2a68d2",
+                "name": "Deal",
+                "customerid_account@odata.bind": f"/accounts({FIRST})",
+            },
+        ),
+    ],
+    "action-bound-addtoqueue": [
+        ("queues", {"queueid": "56ae8258-4878-e511-80d4-00155d2a68d1", "name": "Letters"}),
+        task("59ae8258-4878-e511-80d4-00155d2a68d1", "A letter"),
+    ],
+    "action-merge": [
+        account("bb8055c0-aea6-ea11-a812-000d3a55d474", "Account 1"),
+        account("c38055c0-aea6-ea11-a812-000d3a55d474", "Account 2"),
+    ],
     "error-duplicate-detected-412": [account(FIRST, "Sample Account")],
-    "file-column-retrieve": [account(FIRST)],
+    "file-column-retrieve": [account(FIRST, "Contoso Ltd.")],
     "file-chunked-start": [account(FIRST)],
     "file-download-single": [account(FIRST)],
     "file-too-large-error": [account(FIRST)],
@@ -287,6 +332,30 @@ ROWS = {
         numbered_account(5, statuscode=2, statecode=1),
     ],
 }
+# Files that are uploaded to a column before the request: column, name, size.
+FILES = {
+    "file-column-retrieve": ("sample_filecolumn", "25mb.pdf", 25),
+    "file-download-single": ("sample_filecolumn", "4094kb.txt", 4_191_273),
+}
+# A custom API that is running in the background before the request, and how the page writes its id.
+BACKGROUND = {
+    "background-operation-poll-status-monitor": "{backgroundoperationid}",
+    "background-operation-cancel-patch": "<backgroundoperationid value>",
+}
+# Switches that are set before the request.
+FAULTS = {
+    "error-plugin-with-annotations-400": {
+        "kind": "plugin",
+        "table": "account",
+        "message": "Create",
+        "text": "Example Error Message.",
+        "operation_status": "1",
+        "sub_error_code": "12345",
+        "trace": "\r\n[MyNamespace: MyNamespace.MyClass ]\r\n[52e2dbb9-85d3-ea11-a812-000d3a122b89: "
+        "MyNamespace.MyClass : Create of account] \r\n\r\n Entering MyClass plug-in.\r\nStackTrace:\r\n"
+        "   at MyNamespace.MyClass.Execute(IServiceProvider serviceProvider)\r\n\r\n",
+    },
+}
 # The samples' own custom tables are played by the emulator's.
 SAMPLE_TABLE = {
     "sample_exampleid": "contoso_shipmentid",
@@ -302,6 +371,7 @@ EXAMPLE_TABLE = {
     "example_record": "contoso_shipment",
 }
 RENAMED = {
+    "action-bound-addtoqueue": {"CRM.letter": "CRM.task"},
     "updatemultiple": SAMPLE_TABLE,
     "upsertmultiple-alternate-key": SAMPLE_TABLE,
     "bulk-availability-sdkmessagefilters": SAMPLE_TABLE,
@@ -356,6 +426,7 @@ REQUESTS: dict[str, dict[str, object]] = {
     "file-too-large-error": {
         "method": "PATCH",
         "path": f"/api/data/v9.2/accounts({FIRST})/sample_filecolumn?x-ms-file-name=big.pdf",
+        "body": "abcd",
     },
     "impersonation-createdonbehalfby": {
         "path": f"/api/data/v9.0/accounts({FIRST})?$select=name&$expand="
@@ -388,6 +459,8 @@ LEFT_OUT = {
 }
 # Older pages leave the selected columns out of the context, or name an expanded property twice.
 CONTEXT_NOT_ASSERTED = {"create-return-representation-201", "retrieve-expand-single"}
+# The page shortens the name of the entity set here.
+HEADERS_WRONG = {"elastic-create-session-token": {"odata-entityid"}}
 HEADERS_NOT_ASSERTED = {"content-length", "date", "strict-transport-security"}
 HEADER_VALUES_ASSERTED = {
     "odata-version",
@@ -411,6 +484,8 @@ MADE_BY_SERVICE = {
 MAY_BE_ADDED = {"@odata.etag", "@Microsoft.Dynamics.CRM.globalmetadataversion"}
 # What differs from one environment to the next, by the case in which it is printed.
 OWN_IDS = {
+    "file-column-retrieve": {"accountid", "sample_filecolumn"},
+    "action-bound-addtoqueue": {"QueueItemId"},
     "create-return-representation-201": {"accountid"},
     "impersonation-createdonbehalfby": {"createdonbehalfby"},
 }

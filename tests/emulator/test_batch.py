@@ -358,3 +358,21 @@ def test_a_batch_is_utf_8(wire):
 
 def test_a_batch_takes_post_only(wire):
     assert wire.get("/$batch").status_code == 405
+
+
+def test_a_content_id_stands_for_one_request_of_a_change_set():
+    twice = change_set(create(content_id="1"), create(content_id="1"))
+    with pytest.raises(Fault, match="'1' was found more than once"):
+        read(request(twice))
+    other = change_set(create(content_id="1"), boundary="changeset_2")
+    assert len(read(request(change_set(create(content_id="1")), other))) == 2
+
+
+def test_references_in_a_body_leave_its_numbers_alone():
+    desk = Desk()
+    body = '{"revenue":12345678901234567.2500,"primarycontactid@odata.bind":"$1"}'
+    first = http_part(f"PATCH {API}/contacts(1)", {"lastname": "C"}, content_id="1")
+    second = http_part(f"POST {API}/accounts", content_id="2") + body
+    Batch(request(change_set(first, second)), desk.handle, desk.transaction).answer()
+    assert b"12345678901234567.2500" in desk.asked[1].body
+    assert b"contacts(1)" in desk.asked[1].body

@@ -60,9 +60,10 @@ def test_the_way_uses_up_no_execution_time(emulator, wire):
 
 
 def test_the_control_api_says_and_sets_the_settings(emulator):
-    assert control(emulator, "POST", latency=0.25, dop_hint=8).json() == {"latency": 0.25, "dop_hint": 8}
-    assert emulator.latency == 0.25
-    assert control(emulator, "GET").json() == {"latency": 0.25, "dop_hint": 8}
+    expected = {"latency": 0.25, "dop_hint": 8, "request_seconds": 0.0, "row_seconds": 0.001}
+    assert control(emulator, "POST", latency=0.25, dop_hint=8, row_seconds=0.001).json() == expected
+    assert (emulator.latency, emulator.row_seconds) == (0.25, 0.001)
+    assert control(emulator, "GET").json() == expected
 
 
 @pytest.mark.parametrize("wrong", [-1, "fast", None, True])

@@ -5,47 +5,24 @@ The SDK finds the emulator's certificate authority through REQUESTS_CA_BUNDLE, a
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections import Counter
 
 import pytest
-import requests
+
+from tests.emulator.microsoft_sdk import connected
 
 sdk = pytest.importorskip(
     "PowerPlatform.Dataverse.client", reason="PowerPlatform-Dataverse-Client is not installed"
 )
-azure = pytest.importorskip("azure.core.credentials", reason="azure-core comes with Microsoft's SDK")
 errors = pytest.importorskip("PowerPlatform.Dataverse.core.errors")
 builder = pytest.importorskip("PowerPlatform.Dataverse.models.query_builder")
-
-
-class EmulatorCredential:
-    """Shaped as azure-identity's credentials are; asks the emulator's token endpoint."""
-
-    def __init__(self, emulator):
-        self.emulator = emulator
-        self.asked = []
-
-    def get_token(self, *scopes, **_):
-        self.asked.append(scopes)
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self.emulator.client_id,
-            "client_secret": self.emulator.client_secret,
-            "scope": " ".join(scopes),
-        }
-        url = f"{self.emulator.authority}/oauth2/v2.0/token"
-        answer = requests.post(url, data=form, verify=self.emulator.ca_bundle, timeout=20)
-        answer.raise_for_status()
-        body = answer.json()
-        return azure.AccessToken(body["access_token"], int(time.time()) + body["expires_in"])
 
 
 @pytest.fixture
 def client(emulator, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", emulator.ca_bundle)
-    with sdk.DataverseClient(emulator.url, EmulatorCredential(emulator)) as client:
+    with connected(emulator) as client:
         yield client
 
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from functools import cache
 
 from airflow_provider_dynamics.emulator.schema.account import ACCOUNT
+from airflow_provider_dynamics.emulator.schema.closing import INCIDENTRESOLUTION, OPPORTUNITYCLOSE
 from airflow_provider_dynamics.emulator.schema.contact import CONTACT
 from airflow_provider_dynamics.emulator.schema.documented import EXAMPLE_RECORD, SAMPLE_EXAMPLE
 from airflow_provider_dynamics.emulator.schema.drills import DRILLS
+from airflow_provider_dynamics.emulator.schema.files import FILEATTACHMENT
+from airflow_provider_dynamics.emulator.schema.jobs import JOBS
 from airflow_provider_dynamics.emulator.schema.model import (
     Column,
     Intersect,
@@ -19,9 +22,18 @@ from airflow_provider_dynamics.emulator.schema.model import (
     Target,
 )
 from airflow_provider_dynamics.emulator.schema.people import BUSINESSUNIT, SYSTEMUSER, TEAM
+from airflow_provider_dynamics.emulator.schema.queues import QUEUE, QUEUEITEM
 from airflow_provider_dynamics.emulator.schema.sales import LEAD, OPPORTUNITY
-from airflow_provider_dynamics.emulator.schema.security import ROLE, TEAM_MEMBERS, USER_ROLES
+from airflow_provider_dynamics.emulator.schema.security import (
+    ACCOUNT_LEADS,
+    CONTACT_LEADS,
+    ROLE,
+    TEAM_MEMBERS,
+    USER_ROLES,
+)
+from airflow_provider_dynamics.emulator.schema.sensors import SENSORDATA
 from airflow_provider_dynamics.emulator.schema.service import EMAIL, INCIDENT, TASK
+from airflow_provider_dynamics.emulator.schema.sharing import PRINCIPALOBJECTACCESS
 from airflow_provider_dynamics.emulator.schema.shipment import SHIPMENT
 from airflow_provider_dynamics.emulator.schema.system import (
     ORGANIZATION,
@@ -57,15 +69,23 @@ TABLES: Mapping[str, Table] = {
         *DRILLS,
         EMAIL,
         EXAMPLE_RECORD,
+        FILEATTACHMENT,
         INCIDENT,
+        *JOBS,
+        INCIDENTRESOLUTION,
         LEAD,
         OPPORTUNITY,
+        OPPORTUNITYCLOSE,
         ORGANIZATION,
+        PRINCIPALOBJECTACCESS,
+        QUEUE,
+        QUEUEITEM,
         ROLE,
         SAMPLE_EXAMPLE,
         SAVEDQUERY,
         SDKMESSAGE,
         SDKMESSAGEFILTER,
+        SENSORDATA,
         SYSTEMUSER,
         TASK,
         TEAM,
@@ -73,7 +93,7 @@ TABLES: Mapping[str, Table] = {
         USERQUERY,
     )
 }
-INTERSECTS = (USER_ROLES, TEAM_MEMBERS)
+INTERSECTS = (USER_ROLES, TEAM_MEMBERS, ACCOUNT_LEADS, CONTACT_LEADS)
 BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
 
 

@@ -138,6 +138,7 @@ def state(
             "State",
             label,
             required="SystemRequired",
+            create=False,  # a row is made in its first state, and changed afterwards
             options=codes,
             default=codes[0].value,
         ),
@@ -169,6 +170,41 @@ def day(schema_name: str, label: str, **more: Any) -> Column:
 def lookup(schema_name: str, label: str, *targets: Target, kind: str = "Lookup", **more: Any) -> Column:
     """A reference to one row of one of the target tables."""
     return Column(schema_name.lower(), schema_name, kind, label, targets=targets, **more)
+
+
+def file(schema_name: str, label: str, max_kilobytes: int = 32_768, **more: Any) -> tuple[Column, Column]:
+    """A file, which is written through messages of its own, and its ``_Name`` companion."""
+    name = schema_name.lower()
+    return (
+        Column(
+            name,
+            schema_name,
+            "File",
+            label,
+            create=False,
+            update=False,
+            max_kilobytes=max_kilobytes,
+            **more,
+        ),
+        text(f"{schema_name}_Name", "", 255, create=False, update=False, part_of=name, **more),
+    )
+
+
+def image(schema_name: str, label: str, max_kilobytes: int = 10_240, **more: Any) -> tuple[Column, ...]:
+    """A picture and its three companions; it shows as a thumbnail in rows."""
+    name = schema_name.lower()
+    fixed: dict[str, Any] = {
+        "create": False,
+        "update": False,
+        "part_of": name,
+        "custom": more.get("custom", False),
+    }
+    return (
+        Column(name, schema_name, "Image", label, max_kilobytes=max_kilobytes, **more),
+        guid(f"{schema_name}Id", "", **fixed),
+        Column(f"{name}_timestamp", f"{schema_name}_Timestamp", "BigInt", "", **fixed),
+        text(f"{schema_name}_URL", "", 200, **{"format": "Url", **fixed}),
+    )
 
 
 def to(table: str, navigation: str, relationship: str, on_delete: str = "RemoveLink") -> Target:

@@ -107,6 +107,7 @@ CONTACT = Table(
             to("contact", "parentcustomerid_contact", "contact_customer_contacts"),
             kind="Customer",
         ),
+        flag("Merged", "Merged", create=False, update=False),
         lookup(
             "MasterId",
             "Master ID",

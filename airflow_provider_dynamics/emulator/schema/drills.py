@@ -6,9 +6,11 @@ them some).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from airflow_provider_dynamics.emulator.schema.columns import ident, state, text, whole
 from airflow_provider_dynamics.emulator.schema.common import VERSION, audit, owner
-from airflow_provider_dynamics.emulator.schema.model import Column, Table
+from airflow_provider_dynamics.emulator.schema.model import Column, Key, Table
 
 
 def _owner(name: str) -> tuple[Column, ...]:
@@ -58,6 +60,9 @@ UNDATED = _drill("Undated", "Undated Row", 10313, VERSION)
 NUMBERED = _drill(
     "Numbered", "Numbered Row", 10314, whole("drill_Sequence", "Sequence", 0, custom=True), VERSION
 )
-# None of these.
-BARE = _drill("Bare", "Bare Row", 10315)
+# None of these, and a key whose index could not be made.
+BARE = replace(
+    _drill("Bare", "Bare Row", 10315),
+    keys=(Key("drill_namekey", "Name", ("drill_name",), status="Failed"),),
+)
 DRILLS = (BARE, NUMBERED, UNDATED, UNTRACKED, UNVERSIONED)

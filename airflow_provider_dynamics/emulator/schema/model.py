@@ -16,7 +16,8 @@ TEXT_KINDS = frozenset({"String", "Memo", "EntityName", "MultiSelectPicklist"})
 WHOLE_KINDS = frozenset({"Integer", "BigInt", "Picklist", "State", "Status"})
 EXACT_KINDS = frozenset({"Decimal", "Money"})
 LOOKUP_KINDS = frozenset({"Lookup", "Customer", "Owner"})
-GUID_KINDS = frozenset({"Uniqueidentifier"}) | LOOKUP_KINDS
+GUID_KINDS = frozenset({"Uniqueidentifier", "File"}) | LOOKUP_KINDS
+BINARY_KINDS = frozenset({"File", "Image"})
 OPTION_KINDS = frozenset({"Picklist", "State", "Status", "MultiSelectPicklist"})
 
 
@@ -51,8 +52,9 @@ class Column:
     """One column.
 
     ``kind`` is Dataverse's AttributeTypeCode name ("String", "Money", "Customer" …, "MultiSelectPicklist" for
-    choices). ``behavior`` is set on dates, ``precision`` in digits after the point, ``base_of`` on the
-    ``_base`` companion of a money column.
+    choices, "File", "Image"). ``behavior`` is set on dates, ``precision`` in digits after the point, ``base_of`` on
+    the ``_base`` companion of a money column, ``part_of`` on the companions of files and images. Files and images
+    have ``max_kilobytes``; images may be the table's primary one, and keep the whole picture or the thumbnail alone.
     """
 
     name: str
@@ -77,6 +79,10 @@ class Column:
     labels: tuple[str, str] = ("No", "Yes")
     base_of: str | None = None
     custom: bool = False
+    max_kilobytes: int | None = None
+    primary_image: bool = False
+    full_image: bool = False
+    part_of: str | None = None
 
     @property
     def wire(self) -> str:
@@ -102,6 +108,15 @@ class Column:
         return 4 if self.kind == "Money" else self.precision or 0
 
     @property
+    def is_binary(self) -> bool:
+        return self.kind in BINARY_KINDS
+
+    @property
+    def only_when_asked(self) -> bool:
+        """Pictures are not among "all columns": they come when they are selected."""
+        return self.kind == "Image"
+
+    @property
     def is_date_only(self) -> bool:
         return self.behavior == "DateOnly"
 
@@ -121,16 +136,22 @@ _EDM: Mapping[str, str] = {
     "BigInt": "Edm.Int64",
     "Double": "Edm.Double",
     "Boolean": "Edm.Boolean",
+    "Image": "Edm.Binary",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An alternate key: logical column names in order."""
+    """An alternate key: logical column names in order. Only one whose index is active finds rows and keeps them apart."""
 
     name: str
     label: str
     columns: tuple[str, ...]
+    status: str = "Active"
+
+    @property
+    def active(self) -> bool:
+        return self.status == "Active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +210,13 @@ class Table:
     is_principal: bool = False
     custom: bool = False
     writable: bool = True
+    creatable: bool = True
+    elastic: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The storage column that is different in every row: elastic tables may repeat their primary key."""
+        return "_identity" if self.elastic else self.primary_id
 
     @cached_property
     def by_name(self) -> Mapping[str, Column]:
@@ -199,6 +227,35 @@ class Table:
     def by_wire(self) -> Mapping[str, Column]:
         """Columns by the name rows use (``_x_value`` for lookups)."""
         return {column.wire: column for column in self.columns}
+
+    @cached_property
+    def whole(self) -> tuple[Column, ...]:
+        """The columns that come when none are selected."""
+        return tuple(column for column in self.columns if not column.only_when_asked)
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """Columns a row cannot be without and that the service does not fill in by itself, as it does for users."""
+        return tuple(
+            column.name
+            for column in self.columns
+            if column.required == "SystemRequired"
+            and not self.is_principal
+            and column.create
+            and column.default is None
+            and not column.is_lookup
+            and column.name != self.primary_id
+        )
+
+    @cached_property
+    def binaries(self) -> Mapping[str, Column]:
+        """File and image columns by logical name."""
+        return {column.name: column for column in self.columns if column.is_binary}
+
+    @cached_property
+    def images(self) -> frozenset[str]:
+        """Logical names of image columns."""
+        return frozenset(column.name for column in self.columns if column.kind == "Image")
 
     @cached_property
     def lookups(self) -> tuple[Column, ...]:

@@ -42,3 +42,5 @@ ROLE = Table(
 
 USER_ROLES = Intersect("systemuserroles", "systemuserroles_association", "systemuser", "role")
 TEAM_MEMBERS = Intersect("teammembership", "teammembership_association", "systemuser", "team")
+ACCOUNT_LEADS = Intersect("accountleads", "accountleads_association", "account", "lead")
+CONTACT_LEADS = Intersect("contactleads", "contactleads_association", "contact", "lead")

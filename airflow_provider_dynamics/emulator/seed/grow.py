@@ -162,7 +162,7 @@ def _documents(
     fragments: list[Iterable[bytes]] = [
         (b'{"@odata.etag":"W/\\"%d\\""' % version for version in unique["versionnumber"])
     ]
-    for column in table.columns:
+    for column in table.whole:
         values = unique.get(column.name)
         made = _fragments(column, pools[column.name] if values is None else values)
         fragments.append(cycle(list(made)) if values is None else made)
@@ -180,4 +180,8 @@ def _fragments(column: Column, values: Iterable[Any]) -> Iterator[bytes]:
 
 def grown_tables() -> Iterable[str]:
     """Tables that can be grown: those people write to."""
-    return (name for name, table in TABLES.items() if table.writable and table.ownership == "UserOwned")
+    return (
+        name
+        for name, table in TABLES.items()
+        if table.writable and table.creatable and not table.elastic and table.ownership == "UserOwned"
+    )

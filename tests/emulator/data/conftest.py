@@ -77,9 +77,14 @@ class Service:
         return self("GET", path, **headers)
 
     def make(self, entity_set, **row):
-        """Create a row and return its id."""
+        """Create a row and return its id; a state other than the first comes afterwards, as it must."""
+        closed = "statecode" in row
+        later = {name: row.pop(name) for name in ("statecode", "statuscode") if closed and name in row}
         made = self("POST", entity_set, row)
         assert made.status == 204, made.content
+        if later:
+            changed = self("PATCH", f"{entity_set}({made.entity_id})", later)
+            assert changed.status == 204, changed.content
         return made.entity_id
 
     def pages(self, path, **headers):

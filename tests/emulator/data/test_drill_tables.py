@@ -67,6 +67,16 @@ def test_a_numbered_row_has_a_number_of_its_own_or_none(drills):
     assert len(set(numbers)) == 28
 
 
+def test_a_key_without_its_index_finds_no_row_and_keeps_none_apart():
+    service = Service("empty")
+    (key,) = service.get("EntityDefinitions(LogicalName='drill_bare')/Keys").rows
+    ids = {service.make("drill_bares", drill_name="A") for _ in range(2)}
+
+    assert (key["KeyAttributes"], key["EntityKeyIndexStatus"]) == (["drill_name"], "Failed")
+    assert len(ids) == 2
+    assert service.get("drill_bares(drill_name='A')").status == 400
+
+
 def start(service, entity_set):
     return service.get(f"{entity_set}?$select=name", prefer=TRACK).json["@odata.deltaLink"]
 

@@ -164,6 +164,16 @@ def test_filters_that_make_no_sense_say_why(firms, text, status, message):
     assert message in answer.message
 
 
+def test_what_looks_like_an_alias_inside_a_list_is_text():
+    tree, lists = parse(
+        'Microsoft.Dynamics.CRM.In(PropertyName=\'a\',PropertyValues=["x@y.z","O\'H @b"])', {}
+    )
+    assert lists == [["x@y.z", "O'H @b"]]
+    _, given = parse("Microsoft.Dynamics.CRM.In(PropertyName='a',PropertyValues=@p)", {"@p": '["x@y.z"]'})
+    assert given == [["x@y.z"]]
+    assert tree is not None
+
+
 def test_a_value_with_an_apostrophe_needs_double_quotes_in_a_list(firms):
     good = "Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=[\"100%25 [pure] O'Brien\"])"
     assert [row["name"] for row in firms.get(f"accounts?$filter={good}").rows] == [PURE]

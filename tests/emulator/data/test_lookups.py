@@ -117,5 +117,6 @@ def test_states_and_statuses_follow_each_other(empty):
     place = f"accounts({empty.make('accounts', name='A')})"
     empty("PATCH", place, {"statecode": 1})
     assert empty.get(place).json["statuscode"] == 2
-    empty("PATCH", place, {"statuscode": 1})
+    assert empty("PATCH", place, {"statuscode": 1}).error == "0x80048408"
+    empty("PATCH", place, {"statecode": 0, "statuscode": 1})
     assert empty.get(place).json["statecode"] == 0

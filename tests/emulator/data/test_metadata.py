@@ -6,6 +6,7 @@ import pytest
 
 ACCOUNT = "EntityDefinitions(LogicalName='account')"
 CRM = "Microsoft.Dynamics.CRM"
+JOBS = {"asyncoperation", "backgroundoperation", "bulkdeletefailure", "bulkdeleteoperation"}
 DRILLS = {"drill_bare", "drill_numbered", "drill_undated", "drill_untracked", "drill_unversioned"}
 
 
@@ -50,17 +51,28 @@ def test_an_unknown_table_is_404(sample):
             "ChangeTrackingEnabled eq false",
             {"transactioncurrency", "organization", "role", "savedquery", "sdkmessage", "sdkmessagefilter"}
             | {"userquery"}
+            | JOBS
+            | {"contoso_sensordata", "fileattachment", "principalobjectaccess"}
             | DRILLS,
         ),
         (
             f"OwnershipType eq {CRM}.OwnershipTypes'BusinessOwned'",
             {"systemuser", "team", "businessunit", "role"},
         ),
-        ("IsActivity eq true", {"task", "email"}),
-        ("CanCreateAttributes/Value eq false", {"role", "sdkmessage", "sdkmessagefilter"}),
-        ("startswith(LogicalName,'contoso') or ObjectTypeCode eq 1", {"contoso_shipment", "account"}),
+        ("IsActivity eq true", {"task", "email", "incidentresolution", "opportunityclose"}),
+        (
+            "CanCreateAttributes/Value eq false",
+            {"role", "sdkmessage", "sdkmessagefilter", "fileattachment", "principalobjectaccess"},
+        ),
+        (
+            "startswith(LogicalName,'contoso') or ObjectTypeCode eq 1",
+            {"contoso_shipment", "contoso_sensordata", "account"},
+        ),
         ("EntitySetName eq @set&@set='leads'", {"lead"}),
-        ("not (ObjectTypeCode lt 10301)", {"contoso_shipment", "sample_example", "example_record"} | DRILLS),
+        (
+            "not (ObjectTypeCode lt 10301)",
+            {"contoso_shipment", "contoso_sensordata", "sample_example", "example_record"} | DRILLS,
+        ),
     ],
 )
 def test_tables_are_filtered(sample, text, expected):
@@ -218,7 +230,8 @@ def test_relationships_name_the_case_sensitive_navigation_properties(sample):
 def test_one_to_many_is_the_way_back(sample):
     rows = sample.get(f"{ACCOUNT}/OneToManyRelationships?$filter=ReferencingEntity eq 'task'").rows
     assert [row["ReferencedEntityNavigationPropertyName"] for row in rows] == ["Account_Tasks"]
-    assert sample.get(f"{ACCOUNT}/ManyToManyRelationships").rows == []
+    (pairs,) = sample.get(f"{ACCOUNT}/ManyToManyRelationships").rows
+    assert pairs["SchemaName"] == "accountleads_association"
 
 
 def test_relationships_can_be_asked_for_as_a_whole(sample):
@@ -236,6 +249,8 @@ def test_every_row_agrees_with_the_metadata(sample):
     for table in definitions:
         names = set()
         for column in table["Attributes"]:
+            if column["AttributeTypeName"]["Value"] == "ImageType":
+                continue  # pictures come only when they are selected
             lookup = column["AttributeType"] in {"Lookup", "Customer", "Owner"}
             names.add(f"_{column['LogicalName']}_value" if lookup else column["LogicalName"])
         for row in sample.get(f"{table['EntitySetName']}?$top=3").rows:

@@ -7,6 +7,7 @@ import pytest
 from airflow_provider_dynamics.emulator.directory import OTHER_USER, USER
 from airflow_provider_dynamics.emulator.privileges import privilege_named
 from airflow_provider_dynamics.emulator.schema.model import stable_id
+from airflow_provider_dynamics.emulator.seed.identities import ROOT_UNIT
 
 FUNCTION = "Microsoft.Dynamics.CRM.RetrieveUserPrivileges()"
 ALEX, SAM = (stable_id("systemuser", one.user_name) for one in (USER, OTHER_USER))
@@ -114,11 +115,20 @@ def test_the_relationship_is_described(company):
     assert (found["Entity1LogicalName"], found["Entity2LogicalName"]) == ("systemuser", "role")
 
 
-def test_giving_a_role_is_not_emulated_and_says_so(company):
+def test_a_role_is_given_and_taken_away(company):
     (role,) = company.get("roles?$filter=name eq 'Salesperson'").rows
+    body = {
+        "domainname": "fresh@contoso.example",
+        "businessunitid@odata.bind": f"/businessunits({ROOT_UNIT})",
+    }
+    user = company("POST", "systemusers", body).entity_id
+    roles = f"systemusers({user})/systemuserroles_association"
     link = {"@odata.id": f"roles({role['roleid']})"}
-    answer = company("POST", f"systemusers({ALEX})/systemuserroles_association/$ref", link)
-    assert (answer.status, "systemuserroles_association" in answer.message) == (501, True)
+    assert company("POST", f"{roles}/$ref", link).status == 204
+    assert "prvCreateAccount" in held(company, user)
+    assert company("POST", f"{roles}/$ref", link).error == "0x80040237"
+    assert company("DELETE", f"{roles}({role['roleid']})/$ref").status == 204
+    assert held(company, user) == {}
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------

@@ -50,13 +50,15 @@ def test_my_view_shows_my_rows(sample):
 
 def test_a_view_is_applied_to_related_rows(empty):
     one, other = (empty.make("accounts", name=name) for name in "AB")
-    for account, name, state in ((one, "Mine", 0), (one, "Won", 1), (other, "Other", 0)):
+    for account, name, won in ((one, "Mine", False), (one, "Won", True), (other, "Other", False)):
         links = {
             "parentaccountid@odata.bind": f"/accounts({account})",
             "customerid_account@odata.bind": f"/accounts({account})",
         }
-        status = {"statecode": state, "statuscode": 3} if state else {}
-        empty.make("opportunities", name=name, **links, **status)
+        row_id = empty.make("opportunities", name=name, **links)
+        if won:
+            closed = {"subject": "Won", "opportunityid@odata.bind": f"/opportunities({row_id})"}
+            assert empty("POST", "WinOpportunity", {"Status": -1, "OpportunityClose": closed}).status == 204
     answer = empty.get(f"accounts({one})/opportunity_parent_account/?savedQuery={OPEN_OPPORTUNITIES}")
     assert [row["name"] for row in answer.rows] == ["Mine"]
 

@@ -40,7 +40,7 @@ def test_rows_are_counted_in_parallel_arrays(sample):
 def test_bound_functions_and_unknown_ones_are_not_emulated(sample):
     user = sample.get("WhoAmI").json["UserId"]
     assert sample.get(f"systemusers({user})/Microsoft.Dynamics.CRM.RetrieveTeamPrivileges()").status == 501
-    assert sample.get("GetTimeZoneCodeByLocalizedName(LocaleId=1033)").status == 501
+    assert sample.get("GetAllTimeZonesWithDisplayName(LocaleId=1033)").status == 501
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_the_finished_json_of_a_row_says_the_same_as_its_columns(sample):
     from airflow_provider_dynamics.emulator.schema import TABLES
 
     for table in TABLES.values():
-        select = ",".join(column.wire for column in table.columns)
+        select = ",".join(column.wire for column in table.whole)
         finished = sample.get(f"{table.set_name}").rows
         composed = sample.get(f"{table.set_name}?$select={select}").rows
         assert finished == composed
