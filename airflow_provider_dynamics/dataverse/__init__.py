@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import errors
     from airflow_provider_dynamics.dataverse.batch import BatchOutcome
-    from airflow_provider_dynamics.dataverse.bulk import RowOutcome
+    from airflow_provider_dynamics.dataverse.bulk import BulkWrite, RowOutcome
+    from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
     from airflow_provider_dynamics.dataverse.client import Client
     from airflow_provider_dynamics.dataverse.conditions import Condition, all_of, any_of, column
     from airflow_provider_dynamics.dataverse.errors import DataverseError
     from airflow_provider_dynamics.dataverse.exchange import Request, Response
     from airflow_provider_dynamics.dataverse.feed import Feed
+    from airflow_provider_dynamics.dataverse.files import StoredFile
+    from airflow_provider_dynamics.dataverse.jobs import Job, Started
     from airflow_provider_dynamics.dataverse.lanes import LanePage, LaneRead
+    from airflow_provider_dynamics.dataverse.options import WriteOptions
     from airflow_provider_dynamics.dataverse.pages import Deleted, Page
     from airflow_provider_dynamics.dataverse.query import Expand, FetchXml, Query, SavedQuery, Source
     from airflow_provider_dynamics.dataverse.results import ResultColumn
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchOutcome",
+    "BulkWrite",
+    "ChangeSet",
     "Client",
     "Clock",
     "Column",
@@ -38,6 +44,7 @@ __all__ = [
     "Expand",
     "Feed",
     "FetchXml",
+    "Job",
     "Key",
     "LanePage",
     "LaneRead",
@@ -50,9 +57,12 @@ __all__ = [
     "RowOutcome",
     "SavedQuery",
     "Source",
+    "Started",
+    "StoredFile",
     "Table",
     "Upserted",
     "Window",
+    "WriteOptions",
     "all_of",
     "any_of",
     "column",
@@ -61,6 +71,8 @@ __all__ = [
 
 _HOMES = {
     "BatchOutcome": "batch",
+    "BulkWrite": "bulk",
+    "ChangeSet": "change_sets",
     "Client": "client",
     "Clock": "throttle",
     "Column": "tables",
@@ -70,6 +82,7 @@ _HOMES = {
     "Expand": "query",
     "Feed": "feed",
     "FetchXml": "query",
+    "Job": "jobs",
     "Key": "tables",
     "LanePage": "lanes",
     "LaneRead": "lanes",
@@ -82,12 +95,15 @@ _HOMES = {
     "RowOutcome": "bulk",
     "SavedQuery": "query",
     "Source": "query",
+    "Started": "jobs",
+    "StoredFile": "files",
     "Table": "tables",
     "Upserted": "rows",
     "all_of": "conditions",
     "any_of": "conditions",
     "column": "conditions",
     "Window": "windows",
+    "WriteOptions": "options",
 }
 
 

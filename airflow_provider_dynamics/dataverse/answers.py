@@ -30,6 +30,9 @@ from airflow_provider_dynamics.dataverse.errors import (
 
 __all__ = ["from_response", "request_id"]
 
+_PER_ROW = b"Plugin.BulkApiErrorDetails"
+# https://learn.microsoft.com/troubleshoot/power-platform/dataverse/dataverse-plug-ins-errors
+_SANDBOX = "Message size exceeded when sending context to Sandbox"
 _PRIVILEGE = re.compile(r"\bprv[A-Z]\w+")
 
 # the OData layer's own sentences, which are not translated and come with one code for all of them
@@ -82,11 +85,13 @@ def from_response(
     """
     code, message = _read(body)
     kind, remedy = BY_CODE.get(code, (None, None))
+    if kind is ServerError and _SANDBOX in message:  # the code is that of anything unexpected
+        kind, remedy = TooLarge, None
     if kind is None:
         kind, remedy = _of_words(message) or (_BY_STATUS.get(status) or _of_class(status), remedy)
     if kind is Forbidden and remedy is None:
         remedy = _of_refusal(code, message, headers)
-    return kind(
+    error = kind(
         message or _without_words(status, headers),
         asked=asked,
         status=status,
@@ -96,6 +101,8 @@ def from_response(
         retryable=False if status < 400 else None,
         retry_after=retry_after(headers, now=now),
     )
+    error.statuses = _statuses(body)
+    return error
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
@@ -136,6 +143,22 @@ def _read(body: bytes) -> tuple[str, str]:
         return "", shortened(str(error))
     message = error.get("message") or error.get("Message") or ""
     return spelled(error.get("code") or error.get("ErrorCode")), shortened(str(message))
+
+
+def _statuses(body: bytes) -> dict[int, int]:
+    """Return the HTTP status of each row of a chunk by its place, {} where the answer does not tell.
+
+    https://learn.microsoft.com/power-apps/developer/data-platform/bulk-operations#on-error-behavior
+    """
+    if _PER_ROW not in body:
+        return {}
+    try:
+        error = json.loads(body)["error"]
+        told = next(value for name, value in error.items() if name.endswith(_PER_ROW.decode()))
+        rows = json.loads(told) if isinstance(told, str) else told
+        return {int(row["RequestIndex"]): int(row["StatusCode"]) for row in rows}
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return {}
 
 
 def _salvaged(text: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ service asked for.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, overload
@@ -16,32 +17,39 @@ from airflow_provider_dynamics.auth.credentials import Credential
 from airflow_provider_dynamics.auth.network import Network, is_loopback
 from airflow_provider_dynamics.dataverse import changes, counts, odata, sources
 from airflow_provider_dynamics.dataverse import lanes as lane_reading
-from airflow_provider_dynamics.dataverse.batch import BatchOutcome
-from airflow_provider_dynamics.dataverse.bulk import OPERATIONS, Bulk, Operation, RowOutcome
+from airflow_provider_dynamics.dataverse.associations import Associations
+from airflow_provider_dynamics.dataverse.bulk import OPERATIONS, BulkWrite, Operation, ask_ahead, bulk
 from airflow_provider_dynamics.dataverse.conditions import Condition
 from airflow_provider_dynamics.dataverse.exchange import Request
 from airflow_provider_dynamics.dataverse.feed import OVERLAP, Feed, Means
+from airflow_provider_dynamics.dataverse.files import Files
+from airflow_provider_dynamics.dataverse.finding import Values, find_rows
+from airflow_provider_dynamics.dataverse.jobs import Jobs
 from airflow_provider_dynamics.dataverse.lanes import LaneRead
 from airflow_provider_dynamics.dataverse.odata import Row
+from airflow_provider_dynamics.dataverse.operations import Operations
+from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
 from airflow_provider_dynamics.dataverse.pages import Page, decoded
 from airflow_provider_dynamics.dataverse.partitions import divided
+from airflow_provider_dynamics.dataverse.payloads import Blank
 from airflow_provider_dynamics.dataverse.query import Expand, Query, Source
 from airflow_provider_dynamics.dataverse.results import ResultColumn
-from airflow_provider_dynamics.dataverse.rows import RowKey, Rows, Upserted
+from airflow_provider_dynamics.dataverse.rows import RowKey, Rows
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
 from airflow_provider_dynamics.dataverse.transport import Transport
+from airflow_provider_dynamics.dataverse.tuning import MOST_AT_ONCE, UNHINTED, Pace
 from airflow_provider_dynamics.dataverse.windows import Window
+from airflow_provider_dynamics.dataverse.writing import Writing
 
 __all__ = ["Client"]
 
 T = TypeVar("T")
 
-_UNHINTED = 4  # requests at a time where the service did not recommend a number
 _ENOUGH = 8  # requests at a time unless the caller allows more: other tasks share the user's limits
 
 
-class Client:
+class Client(Writing):
     """One environment, seen through the Web API. Safe to use from several threads; close it, or use it in a `with`.
 
     `timeout` is (connect, read) in seconds. `ca_bundle` is a PEM file that replaces the usual certificate
@@ -78,12 +86,22 @@ class Client:
             network=network,
             caller_object_id=caller_object_id,
             client_id=getattr(credential, "client_id", None) or "",
-            connections=2 + max(_ENOUGH, max_concurrency or 0),
+            connections=4 + max(MOST_AT_ONCE, max_concurrency or 0),
             retry=retry,
             clock=clock,
         )
         self._tables = Tables(self._transport)
         self._rows = Rows(self._transport, self._tables, self._transport.clock)
+        self._associations = Associations(self._transport, self._tables, self._transport.root)
+        self._operations = Operations(self._transport, self._tables, self._rows.parameter)
+        self.files = Files(self._transport, self._tables, self._transport.stop, self._use)
+        """File and image columns."""
+        self.jobs = Jobs(
+            *(self._transport, self._tables, self._operations, self.environment),
+            clock=self._transport.clock,
+            stop=self._transport.stop,
+        )
+        """System jobs and background operations."""
         self._used: set[tuple[str, str]] = set()
         self.on_use: Callable[[str, str], None] | None = None
         """Told "read" or "write" and a table's name when the table is first used so."""
@@ -140,6 +158,10 @@ class Client:
     def table(self, logical_name: str) -> Table:
         """Return a table with its columns and keys, asked for once; raises UnknownTable."""
         return self._tables.whole(logical_name)
+
+    def table_for_writing(self, logical_name: str, columns: Iterable[str] | None = None) -> Table:
+        """Return a table with what values are checked by: limits, places and options of `columns` (default: all), too."""
+        return self._tables.for_writing(logical_name, columns)
 
     def pages(self, source: Source, *, after: str | None = None) -> Iterator[Page]:
         """Yield a source's rows page by page, fetching the next page while this one is used.
@@ -257,13 +279,6 @@ class Client:
         with sources.nearest_named(self._tables):
             return counts.exact(self._transport, self._tables, query, self._transport.stop)
 
-    def batch(self, requests: Sequence[Request]) -> list[BatchOutcome]:
-        """Send up to 1,000 requests in one, and return what came of each in their order; raises for the batch as a whole only.
-
-        A request's `target` is relative to the Web API's root and percent-encoded: "accounts?$top=3".
-        """
-        return self._transport.send_together(requests)
-
     def get(
         self,
         table: str,
@@ -283,25 +298,27 @@ class Client:
                 stop=self._transport.stop,
             )
 
-    def create(self, table: str, row: Row) -> str:
-        """Create a row and return its id; raises DuplicateKey."""
-        self._use("write", table)
-        return self._rows.create(self._tables.outline(table), row)
+    def entity_set(self, table: str) -> str:
+        """Return a table's name in URLs; raises UnknownTable."""
+        return self._tables.entity_set(table)
 
-    def update(self, table: str, row_id_or_key: RowKey, row: Row, *, if_match: str | None = None) -> None:
-        """Change columns of a row that exists, with `if_match` only while its etag is this one; raises RowNotFound, ConcurrencyMismatch."""
-        self._use("write", table)
-        self._rows.update(self._tables.outline(table), row_id_or_key, row, if_match=if_match)
-
-    def upsert(self, table: str, row_id_or_key: RowKey, row: Row) -> Upserted:
-        """Change a row, or create it where there is none."""
-        self._use("write", table)
-        return self._rows.upsert(self._tables.outline(table), row_id_or_key, row)
-
-    def delete(self, table: str, row_id_or_key: RowKey) -> None:
-        """Delete a row; raises RowNotFound."""
-        self._use("write", table)
-        self._rows.delete(self._tables.outline(table), row_id_or_key)
+    def find(
+        self,
+        table: str,
+        key: Sequence[str],
+        values: Iterable[Values],
+        select: Sequence[str] = (),
+        *,
+        annotations: str | None = None,
+    ) -> dict[Values, list[Row]]:
+        """Return for each tuple of values the rows whose columns `key` hold them, [] for none; see `find_rows`."""
+        self._use("read", table)
+        return find_rows(
+            *(self._transport, self._tables, self._tables.outline(table), key, values, select),
+            stop=self._transport.stop,
+            at_once=self._width(None),
+            annotations=annotations,
+        )
 
     def changes(
         self,
@@ -370,29 +387,46 @@ class Client:
         *,
         chunk_size: int | None = None,
         concurrency: int | None = None,
-    ) -> Iterator[RowOutcome]:
+        options: WriteOptions = NO_OPTIONS,
+        blank: Blank = "null",
+        derived_ids: bool = False,
+    ) -> BulkWrite:
         """Write many rows; yield the outcome of each, in their order, as they are done.
 
         `key` names an alternate key's columns; without it rows are known by their id. For "delete" a row may
-        be its id. `chunk_size` and `concurrency` are ceilings. A row that is refused is an outcome with its
-        error; what is not the row's fault is raised. Raises UnknownColumn, UnknownKey before anything is
-        written.
+        be its id. How many rows a request takes, and how many requests are under way, is found out meanwhile;
+        `chunk_size` and `concurrency` are ceilings. `blank` "skip" leaves out empty values instead of clearing
+        their columns. `derived_ids` says that ids of rows to create are made from the rows, so that a row
+        which is there already is success. A row that is refused is an outcome with its error; what is not the
+        row's fault is raised. Close it to end it early: `late` then tells of what was on its way. Raises
+        UnknownColumn, UnknownKey before anything is written.
         """
         if operation not in OPERATIONS:
             raise ValueError(f"operation is {operation!r}; it must be one of {', '.join(OPERATIONS)}")
         self._use("write", table)
-        work = Bulk(
-            self._transport,
-            self._tables,
-            self._rows,
-            self._tables.outline(table),
-            operation,
+        sender = self._transport
+        return bulk(
+            *(sender, self._tables, table, rows, operation),
+            now=sender.clock.now,
+            stop=sender.stop.child(),
             key=[key] if isinstance(key, str) else key,
             chunk_size=chunk_size,
-            width=self._width(concurrency),
-            stop=self._transport.stop.child(),
+            concurrency=min(filter(None, (concurrency, self._max_concurrency)), default=None),
+            pace=Pace(
+                lambda: sender.parallelism_hint,
+                lambda: sender.quickest,
+                lambda: sender.governor.most_at_once,
+            ),
+            options=options,
+            blank=blank,
+            derived_ids=derived_ids,
         )
-        return work.run(rows)
+
+    def ask_ahead(self, table: str, operation: Operation = "upsert") -> None:
+        """Ask in the background for what `bulk` and `table_for_writing` begin with: call it while rows are being found."""
+        threading.Thread(
+            target=ask_ahead, args=(self._tables, table, operation), name="dynamics-ahead", daemon=True
+        ).start()
 
     def _width(self, concurrency: int | None) -> int:
         """Return how many requests to have under way: what the service recommends, within what the caller allows.
@@ -401,7 +435,7 @@ class Client:
         """
         allowed = concurrency or self._max_concurrency or _ENOUGH
         return max(
-            1, min(self._transport.parallelism_hint or _UNHINTED, allowed, self._max_concurrency or allowed)
+            1, min(self._transport.parallelism_hint or UNHINTED, allowed, self._max_concurrency or allowed)
         )
 
 

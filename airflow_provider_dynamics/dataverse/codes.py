@@ -50,6 +50,7 @@ _NO_USER = (
 _ENABLE_USER = f"Enable the user in this environment: {USERS}."
 _EXPIRED = "Usually this passes with the next token; if it repeats, check that the Environment URL is the one the token is for."
 _LOOK = "See what the service said beside the code, and Microsoft's list of codes."
+_JOB_MOVED = "The job has gone on in the meantime: ask again how it is."
 
 # code -> class (None: the status decides) and remedy (None: the class's own)
 # https://learn.microsoft.com/power-apps/developer/data-platform/reference/web-service-error-codes
@@ -78,6 +79,9 @@ BY_CODE: dict[str, tuple[type[DataverseError] | None, str | None]] = {
     "0x80042f09": (Forbidden, _NO_ROLE),
     "0x80044150": (ServerError, None),
     "0x80044151": (ServerTimeout, None),
+    "0x80044162": (Conflict, _JOB_MOVED),
+    "0x80044163": (Conflict, _JOB_MOVED),
+    "0x80044165": (Conflict, _JOB_MOVED),
     "0x80044301": (
         Unauthorized,
         "Choose Authority type AD FS: signing in with Windows' own methods is not offered.",
@@ -95,6 +99,8 @@ BY_CODE: dict[str, tuple[type[DataverseError] | None, str | None]] = {
     "0x80044331": (BadRequest, "Shorten the text to the column's maximum length."),
     "0x80044352": (DeltaLinkExpired, None),
     "0x80044a02": (TooLarge, "The file is larger than the column or the environment allows."),
+    "0x80044f00": (BadRequest, "This kind of job cannot be cancelled: it runs to its end."),
+    "0x80044f02": (BadRequest, "The platform's own jobs cannot be cancelled."),
     "0x80048306": (Forbidden, None),
     "0x80048405": (Forbidden, None),
     "0x80048543": (ServerTimeout, "A solution import is running in the environment: try again after it."),
@@ -138,6 +144,10 @@ BY_CODE: dict[str, tuple[type[DataverseError] | None, str | None]] = {
     "0x80072326": (Throttled, None),
     "0x80072559": (ServerError, "Dataverse met a problem of Entra's; it usually passes."),
     "0x80072491": (ChangeTrackingOff, None),
+    "0x80072553": (
+        BadRequest,
+        "An image column takes GIF, JPEG, TIFF, BMP and PNG, up to the size its definition names.",
+    ),
     "0x80072560": (Forbidden, _NO_USER),
     "0x80081111": (ServerTimeout, "A plug-in ran longer than two minutes: send fewer rows at once."),
     "0x80095ffc": (

@@ -14,11 +14,15 @@
     │   ├── UnknownTable
     │   ├── UnknownColumn
     │   ├── UnknownView
-    │   └── UnknownKey          the table has no such usable alternate key
+    │   ├── NoFile              the column holds no file
+    │   ├── JobGone             the job cannot be asked about any more
+    │   ├── UnknownKey          the table has no such usable alternate key
+    │   └── UnknownOperation    the environment has no such action or function
     ├── Conflict
     │   ├── DuplicateKey        a row with this key exists already
     │   └── ConcurrencyMismatch the row has changed since it was read
     ├── DeltaLinkExpired        changes must be read in full again
+    ├── JobFailed               a job came to its end, but not to its goal
     ├── Throttled               service protection: wait, then go on
     ├── ServerError
     │   └── ServerTimeout       the service gave up: ask for less at a time
@@ -53,6 +57,9 @@ __all__ = [
     "Forbidden",
     "ForeignLink",
     "Interrupted",
+    "JobFailed",
+    "JobGone",
+    "NoFile",
     "NotFound",
     "PluginRefused",
     "RowNotFound",
@@ -63,6 +70,7 @@ __all__ = [
     "Unauthorized",
     "UnknownColumn",
     "UnknownKey",
+    "UnknownOperation",
     "UnknownTable",
     "UnknownView",
     "Unreachable",
@@ -70,6 +78,7 @@ __all__ = [
 
 _LONGEST_MESSAGE = 500  # characters of the service's own text that go into an error
 _LONGEST_ASKED = 300
+_GATEWAY_TIMEOUT = 504
 
 
 class DataverseError(Exception):
@@ -77,10 +86,13 @@ class DataverseError(Exception):
 
     `code` is Dataverse's ("0x80040217", "" when it sent none), `retry_after` seconds. `retryable` says
     whether the very same request may succeed later, `kind` who has to act. `repeated` is set where an earlier
-    attempt of a write may have been carried out.
+    attempt of a write may have been carried out. `statuses` gives the HTTP status of each row of a chunk by
+    its place, where the service says it, as it does for elastic tables. `late` is set where the request
+    arrived and no answer came in time, from the service or from what stands before it.
     """
 
     default_retryable: ClassVar[bool] = False
+    default_late: ClassVar[bool] = False
     default_kind: ClassVar[Kind] = "permanent"
     default_remedy: ClassVar[str] = ""
     meaning: ClassVar[str] = "The request failed."
@@ -96,6 +108,7 @@ class DataverseError(Exception):
         remedy: str | None = None,
         retryable: bool | None = None,
         retry_after: float | None = None,
+        late: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -107,6 +120,8 @@ class DataverseError(Exception):
         self.retryable = self.default_retryable if retryable is None else retryable
         self.retry_after = retry_after
         self.repeated = False
+        self.statuses: dict[int, int] = {}
+        self.late = late or self.default_late or status == _GATEWAY_TIMEOUT
 
     @property
     def kind(self) -> Kind:
@@ -209,6 +224,23 @@ class UnknownKey(NotFound):
     meaning = "The table has no such alternate key."
 
 
+class UnknownOperation(NotFound):
+    meaning = "The environment has no such action or function."
+
+
+class NoFile(NotFound):
+    meaning = "The column holds no file."
+    default_remedy = "Upload one first, or choose rows whose column is not empty."
+
+
+class JobGone(NotFound):
+    meaning = "The job cannot be asked about any more."
+    default_remedy = (
+        "Environments delete the records of jobs that have ended: look at what the job should have done, and let "
+        "whoever runs the environment keep such records for some days."
+    )
+
+
 class Conflict(DataverseError):
     meaning = "The change contradicts what is stored."
 
@@ -228,6 +260,13 @@ class DeltaLinkExpired(DataverseError):
     default_remedy = "Read the table in full again and keep the new delta link; links live seven days unless the environment says otherwise."
 
 
+class JobFailed(DataverseError):
+    meaning = "A job of the service failed or was cancelled."
+    default_remedy = (
+        "Correct what the job says, then start it again; Dynamics lists it under Settings > System Jobs."
+    )
+
+
 class Throttled(DataverseError):
     meaning = "The service protects itself: this user asks for too much at a time."
     default_retryable = True
@@ -243,6 +282,7 @@ class ServerError(DataverseError):
 
 
 class ServerTimeout(ServerError):
+    default_late = True
     meaning = "The service ran out of time."
     default_remedy = "The service ran out of time: ask for or send less at once."
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_dynamics.dataverse.throttle import Stop
 
-__all__ = ["Request", "Response", "Sender"]
+if TYPE_CHECKING:
+    from airflow_provider_dynamics.dataverse.batch import BatchOutcome
+    from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
+
+__all__ = ["BatchSender", "Request", "Response", "Sender"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,10 @@ class Request:
 
     `repeatable` marks a write that leaves the same state when carried out twice; reads always are. `optional`
     marks a read that one can do without: what the service has no time for is not asked for again, and what it
-    fails at only twice.
+    fails at only twice. `content_id` names a request of a change set, whose later ones may call the row it
+    makes `$<content_id>`: in their target, in a lookup's `@odata.bind`, in `@odata.id`. `binary` says that the
+    answer is a file's bytes and not JSON.
+    `divisible` marks a write of many rows, whose sender sends fewer at a time when no answer comes in time.
     """
 
     method: str
@@ -27,6 +34,9 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     repeatable: bool = False
     optional: bool = False
+    content_id: str | None = None
+    binary: bool = False
+    divisible: bool = False
 
     @property
     def reads(self) -> bool:
@@ -44,15 +54,27 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """A successful answer; `repeated` where an earlier attempt at the same write may have been carried out too."""
+    """A successful answer; `repeated` where an earlier attempt at the same write may have been carried out too.
+
+    `seconds` is how long it took from the last attempt's first byte, 0 where nobody knows.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     repeated: bool = False
+    seconds: float = 0.0
 
 
 class Sender(Protocol):
     """What the rest of this package needs of a transport."""
 
     def send(self, request: Request, stop: Stop | None = None) -> Response: ...
+
+
+class BatchSender(Sender, Protocol):
+    """One that sends several requests in one, too."""
+
+    def send_together(
+        self, requests: Sequence[Request | ChangeSet], stop: Stop | None = None
+    ) -> Sequence[BatchOutcome]: ...

@@ -29,6 +29,7 @@ class _Case(NamedTuple):
     remedy: str = ""
     sent: bool = False  # may the request have reached the service?
     retryable: bool = True
+    late: bool = False
 
 
 _DAMAGED = (lower.DecodeError, lower.InvalidChunkLength, IncompleteRead)
@@ -49,7 +50,11 @@ _CASES = (  # the first that is among an exception's causes
         _CHECK_HOST,
     ),
     _Case(
-        (requests.ReadTimeout, lower.ReadTimeoutError), "No answer within {read:g} s", _ASK_LESS, sent=True
+        (requests.ReadTimeout, lower.ReadTimeoutError),
+        "No answer within {read:g} s",
+        _ASK_LESS,
+        sent=True,
+        late=True,
     ),
     _Case(
         (lower.HTTPError, ssl.SSLError, ConnectionError, requests.ConnectionError),
@@ -68,7 +73,12 @@ def worded(failure: Exception, *, asked: str, timeout: tuple[float, float]) -> D
         if any(isinstance(cause, case.kinds) for cause in causes):
             text = case.text.format(connect=timeout[0], read=timeout[1])
             return Unreachable(
-                text, sent=case.sent, asked=asked, remedy=case.remedy, retryable=case.retryable
+                text,
+                sent=case.sent,
+                late=case.late,
+                asked=asked,
+                remedy=case.remedy,
+                retryable=case.retryable,
             )
     text = f"The request could not be sent ({type(failure).__name__})"
     if "CA certificate" in str(failure):

@@ -49,6 +49,11 @@ class Governor:
         with self._change:
             return self._held.total(self._clock.now())
 
+    @property
+    def most_at_once(self) -> int | None:
+        """How many requests at a time the service was found to take; None while it takes all."""
+        return self._at_once.most
+
     def note_wait(self, seconds: float) -> None:
         """Count a wait that the service asked of one request, and that others need not share."""
         now = self._clock.now()

@@ -38,6 +38,7 @@ __all__ = [
 Row = dict[str, Any]
 
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}?")
+_PLAIN_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WHOLE_NUMBERS = frozenset({"Integer", "BigInt", "Picklist", "State", "Status"})
 NUMBERS = WHOLE_NUMBERS | {"Decimal", "Money", "Double"}
 LOOKUPS = frozenset({"Lookup", "Customer", "Owner"})
@@ -82,6 +83,11 @@ def guid(value: Any) -> str:
             remedy="A row id is a GUID; to address a row by an alternate key, pass its columns as a dict.",
         )
     return found[1].lower()
+
+
+def is_guid(value: str) -> bool:
+    """Say whether a text is an id as `guid` returns it."""
+    return _PLAIN_GUID.fullmatch(value) is not None
 
 
 def literal(value: Any) -> str:

@@ -5,18 +5,23 @@ https://learn.microsoft.com/power-apps/developer/data-platform/optional-paramete
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
 from airflow_provider_dynamics.dataverse import odata
+from airflow_provider_dynamics.dataverse.errors import BadRequest, DataverseError
+from airflow_provider_dynamics.dataverse.exchange import Request
 
-__all__ = ["NO_OPTIONS", "BusinessLogic", "WriteOptions"]
+__all__ = ["NO_OPTIONS", "BusinessLogic", "WriteOptions", "of_caller"]
 
 BusinessLogic = Literal["sync", "async", "all"]
 
 _LOGIC = {"sync": "CustomSync", "async": "CustomAsync", "all": "CustomSync,CustomAsync"}
+_UNIQUE_NAME = re.compile(r"[A-Za-z0-9_]+")
+_NO_USER = "0x80072560"
 _MOST_STEPS = 10  # the most that Microsoft recommends; an environment takes 3 unless it is set otherwise
 
 
@@ -51,13 +56,19 @@ class WriteOptions:
             )
         if isinstance(self.bypass_steps, str):
             raise ValueError("bypass_steps is a list of step ids, not one text")  # noqa: TRY004 - one error for all
+        if self.solution is not None and not _UNIQUE_NAME.fullmatch(self.solution):
+            raise ValueError(
+                f"solution is {self.solution!r}; give its unique name, of letters, digits and _, not the one it is shown by"
+            )
         if len(self.bypass_steps) > _MOST_STEPS:
-            raise ValueError(f"bypass_steps names {len(self.bypass_steps)} steps; Dataverse takes {_MOST_STEPS}")
+            raise ValueError(
+                f"bypass_steps names {len(self.bypass_steps)} steps; Dataverse takes {_MOST_STEPS}"
+            )
 
     def headers(self) -> dict[str, str]:
         """Return the request headers; raises BadRequest for an id that is no GUID."""
-        steps = ",".join(odata.guid(step) for step in self.bypass_steps)
-        caller = odata.guid(self.caller_object_id) if self.caller_object_id else None
+        steps = ",".join(_guid("bypass_steps", step) for step in self.bypass_steps)
+        caller = _guid("caller_object_id", self.caller_object_id) if self.caller_object_id else None
         said: Mapping[str, str | None] = {
             "CallerObjectId": caller,
             "MSCRM.SuppressDuplicateDetection": "false" if self.detect_duplicates else None,
@@ -73,6 +84,24 @@ class WriteOptions:
         if not self.tag:
             return target
         return f"{target}{'&' if '?' in target else '?'}tag={quote(self.tag, safe='')}"
+
+
+def of_caller(error: DataverseError, request: Request) -> DataverseError:
+    """Return a request's error, with advice about the user it acted for where that is who the environment does not know."""
+    if error.code == _NO_USER and (caller := request.headers.get("CallerObjectId")):
+        error.remedy = (
+            f"The caller_object_id {caller} names nobody whom this environment knows: give the Entra object id of one of its "
+            "users, who is enabled there."
+        )
+    return error
+
+
+def _guid(name: str, value: str) -> str:
+    try:
+        return odata.guid(value)
+    except BadRequest:
+        what = "a user's object id in Entra" if name == "caller_object_id" else "the ids of plug-in steps"
+        raise BadRequest(f"{name} holds {value!r}, which is no GUID", remedy=f"Give {what}.") from None
 
 
 NO_OPTIONS = WriteOptions()

@@ -1,4 +1,4 @@
-"""Single rows: read, create, update, upsert, delete; by id or by the columns of an alternate key.
+"""Single rows: read, create, update, upsert, delete, one column; by id or by the columns of an alternate key.
 
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/update-delete-entities-using-web-api
 """
@@ -9,22 +9,25 @@ import itertools
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from airflow_provider_dynamics.dataverse import errors, inner, odata, reading
-from airflow_provider_dynamics.dataverse.exchange import Request, Sender
-from airflow_provider_dynamics.dataverse.odata import Row
+from airflow_provider_dynamics.dataverse import errors, inner, odata, reading, settled, states
+from airflow_provider_dynamics.dataverse.exchange import BatchSender, Request, Response
+from airflow_provider_dynamics.dataverse.odata import LOOKUPS, Row
+from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
 from airflow_provider_dynamics.dataverse.pages import decoded
+from airflow_provider_dynamics.dataverse.payloads import Blank, Payloads
 from airflow_provider_dynamics.dataverse.query import Expand
-from airflow_provider_dynamics.dataverse.tables import LOOKUPS, Column, Table, Tables
+from airflow_provider_dynamics.dataverse.row_requests import NewRow, RowOperation, RowRequest, checked
+from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Clock, Stop
 
-__all__ = ["RowKey", "Rows", "Upserted"]
+__all__ = ["RowKey", "RowOperation", "Rows", "Upserted"]
 
 RowKey = str | uuid.UUID | Mapping[str, Any]  # a row id, or the columns of an alternate key with their values
 
+_PARTITION = "partitionid"
 _counter = itertools.count(int.from_bytes(os.urandom(2), "big"))
 
 
@@ -39,10 +42,11 @@ class Upserted:
 class Rows:
     """Work on one row at a time."""
 
-    def __init__(self, transport: Sender, tables: Tables, clock: Clock) -> None:
+    def __init__(self, transport: BatchSender, tables: Tables, clock: Clock) -> None:
         self._transport = transport
         self._tables = tables
         self._clock = clock
+        self.payloads = Payloads(tables)
 
     def get(
         self,
@@ -70,25 +74,54 @@ class Rows:
             found = decoded(self._transport.send(request, stop), request)
         return inner.whole(self._transport, found, request, stop=stop or Stop())
 
-    def create(self, table: Table, row: Row, *, doubtful: bool = False, stop: Stop | None = None) -> str:
+    def create(
+        self,
+        table: Table,
+        row: Row,
+        *,
+        options: WriteOptions = NO_OPTIONS,
+        blank: Blank = "null",
+        stop: Stop | None = None,
+    ) -> str:
         """Create the row and return its id.
 
         The id is chosen here unless the row brings one, so that a create whose answer was lost can be
-        repeated: the second one then finds the first. `doubtful` says that an earlier request may have
-        created it.
+        repeated: the second one then finds the first. A row that brings its id is taken for the first one's
+        only where it has the values that were sent. A state that a new row cannot have is set right after,
+        in the same transaction where the table knows any.
         """
-        body, row_id = self.with_id(table, self.payload(table, row, creates=True))
-        request = Request("POST", table.entity_set, body=odata.encode(body), repeatable=row_id is not None)
-        try:
-            response = self._transport.send(request, stop)
-        except errors.DuplicateKey as error:
-            if row_id is None or not (doubtful or error.repeated) or not self.exists(table, row_id):
-                raise
+        body, later = states.parted(table, row)
+        if later and table.elastic:
+            row_id = self.create(table, body, options=options, blank=blank, stop=stop)
+            partition = {_PARTITION: body[_PARTITION]} if body.get(_PARTITION) is not None else {}
+            self.update(table, {table.primary_id: row_id, **partition}, later, options=options, stop=stop)
             return row_id
-        made = row_id or odata.entity_id(response.headers)
+        request = self._new(table, body, options, blank, content_id="1")
+        address = f"{table.entity_set}({request.new.row_id})" if request.new else "$1"
+        try:
+            response = self._sent(table, request, address, later, options, stop)
+        except errors.DataverseError as error:
+            if request.new is None or not self._came_through(request.new, later, error, stop):
+                raise
+            return request.new.row_id
+        made = request.new.row_id if request.new else odata.entity_id(response.headers)
         if made is None:
             raise errors.BadResponse("The service did not say which row it created", asked=request.asked)
         return made
+
+    def is_written(
+        self,
+        table: Table,
+        row: Row,
+        *,
+        derived: bool = False,
+        blank: Blank = "null",
+        stop: Stop | None = None,
+    ) -> bool:
+        """Say whether there is a row with this row's id and its values; with `derived` the id is enough."""
+        body = self.payload(table, row, blank=blank)
+        new = NewRow(table, odata.guid(body.get(table.primary_id)), body, made_here=derived)
+        return self._there(new, stop)
 
     def update(
         self,
@@ -97,108 +130,209 @@ class Rows:
         row: Row,
         *,
         if_match: str | None = None,
+        options: WriteOptions = NO_OPTIONS,
+        blank: Blank = "null",
         stop: Stop | None = None,
     ) -> None:
-        """Change the given columns of a row that exists, and with `if_match` only while it has this etag."""
-        body = odata.encode(self.payload(table, self.body_of(table, row, key)))
-        request = Request(
-            "PATCH",
-            f"{table.entity_set}{table.predicate(key)}",
-            {"If-Match": if_match or "*"},
-            body,
-            repeatable=if_match is None,  # the first attempt would have changed the etag
-        )
-        self._transport.send(request, stop)
+        """Change the given columns of a row that exists, and with `if_match` only while it has this etag.
 
-    def upsert(self, table: Table, key: RowKey, row: Row, *, stop: Stop | None = None) -> Upserted:
+        Owner and state may be among them: of one update Dataverse writes the other columns first.
+        https://learn.microsoft.com/power-apps/developer/data-platform/special-update-operation-behavior
+        """
+        self._transport.send(
+            self.request("update", table, row, key, if_match=if_match, options=options, blank=blank), stop
+        )
+
+    def upsert(
+        self,
+        table: Table,
+        key: RowKey,
+        row: Row,
+        *,
+        options: WriteOptions = NO_OPTIONS,
+        blank: Blank = "null",
+        stop: Stop | None = None,
+    ) -> Upserted:
         """Change the row, or create it; only the returned row tells which of the two it was.
 
         https://learn.microsoft.com/power-apps/developer/data-platform/use-upsert-insert-update-record
         """
-        target = f"{table.entity_set}{table.predicate(key)}?$select={table.primary_id}"
-        body = odata.encode(self.payload(table, self.body_of(table, row, key)))
-        request = Request("PATCH", target, {"Prefer": "return=representation"}, body, repeatable=True)
-        response = self._transport.send(request, stop)
+        request = self.request("upsert", table, row, key, options=options, blank=blank)
+        body, later = states.parted(table, self.payload(table, self.body_of(table, row, key), blank=blank))
+        address = f"{table.entity_set}{table.predicate(key)}"
+        response = self._sent(table, replace(request, body=odata.encode(body)), address, later, options, stop)
         if not response.body:
             return Upserted(odata.entity_id(response.headers), None)
         row_id = decoded(response, request)[table.primary_id]
         return Upserted(row_id, None if response.repeated else response.status == 201)
 
-    def delete(self, table: Table, key: RowKey, *, doubtful: bool = False, stop: Stop | None = None) -> None:
-        """Delete the row; raises RowNotFound, unless an earlier attempt of this call may have deleted it."""
-        request = Request("DELETE", f"{table.entity_set}{table.predicate(key)}", repeatable=True)
+    def delete(
+        self,
+        table: Table,
+        key: RowKey,
+        *,
+        if_match: str | None = None,
+        options: WriteOptions = NO_OPTIONS,
+        stop: Stop | None = None,
+    ) -> None:
+        """Delete the row, with `if_match` only while it has this etag; raises RowNotFound, unless an earlier attempt may have."""
+        request = self.request("delete", table, key=key, if_match=if_match, options=options)
         try:
             self._transport.send(request, stop)
         except errors.NotFound as error:
-            if not (doubtful or error.repeated):
+            if not error.repeated:
                 raise
 
-    def exists(self, table: Table, row_id: str) -> bool:
-        request = Request("GET", f"{table.entity_set}({row_id})?$select={table.primary_id}")
-        try:
-            self._transport.send(request)
-        except errors.NotFound:
-            return False
-        return True
+    def request(
+        self,
+        operation: RowOperation,
+        table: Table,
+        row: Row | None = None,
+        key: RowKey | None = None,
+        *,
+        if_match: str | None = None,
+        options: WriteOptions = NO_OPTIONS,
+        blank: Blank = "null",
+        content_id: str | None = None,
+    ) -> RowRequest:
+        """Return the request of an operation on one row, for a batch or a change set.
 
-    def with_id(self, table: Table, body: Row) -> tuple[Row, str | None]:
-        """Return the row with an id, and the id; None where the table does not let callers choose it."""
-        if given := body.get(table.primary_id):
-            return body, odata.guid(given)
+        `key` is left out of a create, and of others where the row has its id. Raises BadRequest, too, for what
+        one request cannot do: a new row with a state, `if_match` for a row that need not be there.
+        """
+        row = checked(operation, row, key, if_match)
+        if operation == "create":
+            return self._new(table, row, options, blank, content_id)
+        if key is None:
+            key = row.get(table.primary_id) or ""
+        address = f"{table.entity_set}{table.predicate(key)}"
+        match = {"If-Match": if_match} if if_match else {}
+        if operation == "delete":
+            made = self._request("DELETE", address, None, options, match, repeatable=if_match is None)
+            return replace(made, content_id=content_id, table=table)
+        body = self.payload(table, self.body_of(table, row, key), blank=blank)
+        if operation == "update":
+            match = match or {"If-Match": "*"}
+        else:
+            address, match = f"{address}?$select={table.primary_id}", {"Prefer": "return=representation"}
+        # the first attempt would have changed the etag
+        made = self._request("PATCH", address, body, options, match, repeatable=if_match is None)
+        return replace(made, content_id=content_id, table=table)
+
+    def set_property(
+        self,
+        table: Table,
+        key: RowKey,
+        column: str,
+        value: Any,
+        *,
+        options: WriteOptions = NO_OPTIONS,
+        stop: Stop | None = None,
+    ) -> None:
+        """Write one column of a row that exists, None clears it; raises RowNotFound, UnknownColumn, BadRequest for a lookup.
+
+        https://learn.microsoft.com/power-apps/developer/data-platform/webapi/update-delete-entities-using-web-api#update-a-single-property-value
+        """
+        found = table.column(column)
+        if found.type in LOOKUPS:
+            raise errors.BadRequest(
+                f"{found.name!r} of {table.logical_name} is a lookup, which is no single value",
+                remedy="Use associate and disassociate, or update.",
+            )
+        if not found.valid_for_update:
+            raise errors.BadRequest(f"The column {found.name!r} of {table.logical_name} cannot be changed")
+        address = f"{table.entity_set}{table.predicate(key)}/{found.name}"
+        if value is None:
+            request = self._request("DELETE", address, None, options, repeatable=True)
+        else:
+            body = {"value": self.payload(table, {found.name: value})[found.name]}
+            request = self._request("PUT", address, body, options, repeatable=True)
+        self._transport.send(request, stop)
+
+    def _new(
+        self,
+        table: Table,
+        row: Mapping[str, Any],
+        options: WriteOptions,
+        blank: Blank,
+        content_id: str | None = None,
+    ) -> RowRequest:
+        """Return the request that makes a row, with an id of ours unless it has one or the table does not let callers choose."""
+        body = self.payload(table, dict(row), creates=True, blank=blank)
+        given = body.get(table.primary_id)
         column = table.columns.get(table.primary_id)
-        if column is None or not column.valid_for_create:
-            return body, None
-        row_id = _new_id(self._clock.now())
-        return {**body, table.primary_id: row_id}, row_id
+        new = None
+        if given or (column is not None and column.valid_for_create):
+            row_id = odata.guid(given) if given else _new_id(self._clock.now())
+            body = {**body, table.primary_id: row_id}
+            new = NewRow(table, row_id, body, made_here=not given)
+        made = self._request("POST", table.entity_set, body, options, repeatable=new is not None)
+        return replace(made, content_id=content_id, table=table, new=new)
 
-    def payload(self, table: Table, row: Row, *, creates: bool = False) -> Row:
-        """Return the row as it goes over the wire: lookups bound, times with their zone; raises BadRequest."""
-        made: Row = {}
-        for name, value in row.items():
-            column = table.find(name)
-            if column is None:  # an annotation, a navigation property, or a name for the service to judge
-                made[_bind_name(table, name)] = value
-            elif column.type in LOOKUPS:
-                if value is not None or not creates:
-                    made.update([self._bound(table, column, value)])
-            elif column.type == "DateTime" and isinstance(value, datetime):
-                made[column.name] = self._moment(table, column, value)
-            else:
-                made[column.name] = value
-        return made
+    def payload(self, table: Table, row: Row, *, creates: bool = False, blank: Blank = "null") -> Row:
+        """Return the row as it goes over the wire; raises BadRequest."""
+        return self.payloads.wire(table, row, creates=creates, blank=blank)
+
+    def parameter(self, table: str, row: Row) -> Row:
+        """Return a row that is an action's parameter as it goes over the wire; what is no table's stays as it is."""
+        try:
+            outline = self._tables.outline(table)
+        except errors.UnknownTable:
+            return row
+        return self.payloads.wire(outline, row)
 
     def body_of(self, table: Table, row: Row, key: RowKey) -> Row:
-        """Return the row less the columns that name it: in the body they are ignored or refused."""
-        named = {table.column(name).name for name in key} if isinstance(key, Mapping) else {table.primary_id}
-        return {
-            name: value
-            for name, value in row.items()
-            if (column := table.find(name)) is None or column.name not in named
-        }
+        """Return the row less the columns that name it."""
+        return self.payloads.body_of(table, row, key)
 
-    def _bound(self, table: Table, column: Column, value: Any) -> tuple[str, Any]:
-        """Return the member for a lookup's value: bound for a row id or a reference such as `contacts(…)`, null to clear it.
+    def _came_through(self, new: NewRow, later: Row, error: errors.DataverseError, stop: Stop | None) -> bool:
+        """Say whether a row is there although its creation ended in an error; only where that is worth a look."""
+        if isinstance(error, errors.Conflict):
+            doubtful = error.repeated
+        elif new.made_here:
+            doubtful = isinstance(error, (errors.ServerTimeout, errors.BadResponse))  # others are sent again
+        else:  # with its state it is sent once
+            lost = isinstance(error, (errors.ServerError, errors.BadResponse, errors.Unreachable))
+            doubtful = bool(later) and lost
+        return doubtful and self._there(replace(new, body={**new.body, **later}), stop)
 
-        https://learn.microsoft.com/power-apps/developer/data-platform/webapi/associate-disassociate-entities-using-web-api
-        """
-        choices = {target: name for target, name in column.navigation.items() if target != "owner"}
-        if value is None and column.navigation:
-            return next(iter(column.navigation.values())), None
-        if len(choices) != 1:
-            names = ", ".join(f"'{name}@odata.bind'" for name in choices.values())
-            raise errors.BadRequest(
-                f"The lookup {column.name!r} of {table.logical_name} may point to several tables",
-                remedy=f"Write {names or repr(f'{column.name}@odata.bind')} with a value such as '/contacts(<row id>)'.",
-            )
-        [(target, name)] = choices.items()
-        reference = value
-        if not (isinstance(value, str) and "(" in value):
-            reference = f"/{self._tables.entity_set(target)}({odata.guid(value)})"
-        return f"{name}@odata.bind", reference
+    def _there(self, new: NewRow, stop: Stop | None) -> bool:
+        return settled.as_sent(self._transport, [new], stop) == [True]
 
-    def _moment(self, table: Table, column: Column, value: datetime) -> str:
-        behavior = self._tables.whole(table.logical_name).columns[column.name].date_behavior
-        return value.date().isoformat() if behavior == "DateOnly" else odata.instant(value)
+    def _sent(  # noqa: PLR0917 - two writes and how they are carried out
+        self,
+        table: Table,
+        request: Request,
+        address: str,
+        later: Row,
+        options: WriteOptions,
+        stop: Stop | None,
+    ) -> Response:
+        """Send a write and, in one transaction with it, the state its row gets after."""
+        if not later:
+            return self._transport.send(replace(request, content_id=None), stop)
+        state = self._request("PATCH", address, later, options, {"If-Match": "*"}, repeatable=True)
+        if table.elastic:
+            request = replace(request, content_id=None)
+        return states.in_order(self._transport, table, request, state, stop)
+
+    def _request(
+        self,
+        method: str,
+        address: str,
+        body: Row | None,
+        options: WriteOptions,
+        headers: Mapping[str, str] | None = None,
+        *,
+        repeatable: bool,
+    ) -> RowRequest:
+        return RowRequest(
+            method,
+            options.addressed(address),
+            {**options.headers(), **(headers or {})},
+            None if body is None else odata.encode(body),
+            repeatable=repeatable,
+        )
 
     def _only(self, table: Table, request: Request, stop: Stop | None) -> Row:
         found: list[Row] = decoded(self._transport.send(request, stop), request)["value"]
@@ -207,16 +341,6 @@ class Rows:
         if len(found) > 1:
             raise errors.Conflict(f"Several rows of {table.logical_name} have this key", asked=request.asked)
         return found[0]
-
-
-def _bind_name(table: Table, name: str) -> str:
-    """Return a member's name, with a lookup before `@odata.bind` in the spelling of its navigation property."""
-    lookup, bind, _ = name.partition("@odata.bind")
-    column = table.columns.get(lookup) if bind else None
-    if column is None or len(column.navigation) != 1:
-        return name
-    navigation = next(iter(column.navigation.values()))
-    return name if "owner" in column.navigation else f"{navigation}@odata.bind"
 
 
 def _condition(table: Table, key: Mapping[str, Any]) -> str:

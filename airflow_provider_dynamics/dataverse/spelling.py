@@ -20,7 +20,7 @@ from airflow_provider_dynamics.dataverse.odata import IDS, LOOKUPS, NUMBERS, WHO
 if TYPE_CHECKING:  # Airflow shows conditions while it reads a DAG file
     from airflow_provider_dynamics.dataverse.tables import Column, Table, Tables
 
-__all__ = ["Scope"]
+__all__ = ["Scope", "read_moment"]
 
 _TEXTS = frozenset({"String", "Memo", "MultiSelectPicklist"})
 _MOST_DIGITS = 400  # written out, a number with an exponent can be longer than any memory
@@ -169,7 +169,7 @@ def _number(column: Column, value: Any) -> Decimal:
 
 def _moment(column: Column, value: Any) -> str:
     """Return a date or a time as the column holds it: a day alone, or an instant in UTC."""
-    value = _read(value)
+    value = read_moment(value)
     if not isinstance(value, date) or value != value:  # noqa: PLR0124  # a data frame's missing time is none
         raise BadRequest(f"{value!r} is no date or time")
     if column.date_behavior == "DateOnly":
@@ -179,7 +179,7 @@ def _moment(column: Column, value: Any) -> str:
     return odata.instant(value)
 
 
-def _read(value: Any) -> Any:
+def read_moment(value: Any) -> Any:
     """Return a text's date or time; what is none stays as it is."""
     if not isinstance(value, str):
         return value
@@ -198,7 +198,7 @@ def _bare(column: Column, value: Any) -> str:
     if column.type in _TEXTS:
         _typed(column, value)
         return str(value)
-    if column.type == "DateTime" and type(day := _read(value)) is date:
+    if column.type == "DateTime" and type(day := read_moment(value)) is date:
         return f"{day:%Y-%m-%d}"  # where the user's day begins, Dataverse knows
     if column.type in NUMBERS | IDS | {"DateTime", "Boolean"}:
         return _typed(column, value)

@@ -11,14 +11,23 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.details import (
+    CURRENCIES,
+    FOR_WRITING,
+    Option,
+    detail_of,
+    money_places,
+    with_details,
+)
 from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.odata import LOOKUPS
 from airflow_provider_dynamics.dataverse.pages import decoded
 
-__all__ = ["LOOKUPS", "Column", "Key", "Table", "Tables", "did_you_mean"]
+__all__ = ["LOOKUPS", "Column", "Key", "Option", "Table", "Tables", "did_you_mean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +35,10 @@ class Column:
     """A column; `type` is Dataverse's AttributeType ("String", "Money", "Lookup", "MultiSelectPicklist", …).
 
     `wire_name` is what rows call it (`_primarycontactid_value` for a lookup). `navigation` gives, for each
-    table a lookup may point to, the name to bind it by. `precision`, `max_length` and `date_behavior` are
-    None where they do not apply. `table` is the logical name of the table it belongs to.
+    table a lookup may point to, the name to bind it by. `precision`, `max_length`, `date_behavior`, `minimum`
+    and `maximum` are None where they do not apply or were not asked for. `options` are what a choice or a yes
+    and no can be, and `places` the decimal places that the service keeps of a number: both only in a table
+    that was read for writing. `table` is the logical name of the table it belongs to.
     """
 
     name: str
@@ -42,6 +53,11 @@ class Column:
     targets: tuple[str, ...] = ()
     navigation: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
+    precision_source: int | None = None
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    places: int | None = None
+    options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,21 +166,6 @@ _COLLECTIONS = {
     ),
 }
 
-_AT_ONCE = (
-    4  # requests for the members of single column types: they wait for each other's way there and back else
-)
-
-# AttributeType -> the type to cast to and the members only that type has
-_DETAILS = {
-    "String": ("StringAttributeMetadata", "MaxLength"),
-    "Memo": ("MemoAttributeMetadata", "MaxLength"),
-    "Decimal": ("DecimalAttributeMetadata", "Precision"),
-    "Money": ("MoneyAttributeMetadata", "Precision"),
-    "Double": ("DoubleAttributeMetadata", "Precision"),
-    "DateTime": ("DateTimeAttributeMetadata", "DateTimeBehavior"),
-    "Lookup": ("LookupAttributeMetadata", "Targets"),
-}
-
 
 class Tables:
     """The tables of one environment, each looked up once. Safe to use from several threads."""
@@ -174,28 +175,57 @@ class Tables:
         self._outlines: dict[str, Table] = {}
         self._whole: dict[str, Table] = {}
         self._entity_sets: dict[str, str] = {}
+        self._checked: dict[str, set[str]] = {}  # column types whose checks a whole table has
+        self._money_places: dict[int, int | None] = {}
         self._messages: dict[tuple[str, str], bool] = {}
         self._collections: dict[str, dict[str, str]] = {}
-        self._lock = threading.RLock()
+        self._locks: dict[str, threading.RLock] = {}  # by table: one does not wait for another's answer
 
     def outline(self, name: str) -> Table:
         """Return the table without the members of single column types, at the price of one request; raises UnknownTable."""
-        with self._lock:
+        with self._lock(name):
             if name not in self._outlines:
                 self._outlines[name] = _table(self._definition(name, _DEFINITION))
             return self._outlines[name]
 
     def whole(self, name: str) -> Table:
         """Return the table with everything: one more request for each column type that has members of its own."""
-        with self._lock:
+        with self._lock(name):
             if name not in self._whole:
                 outline = self.outline(name)
-                self._whole[name] = replace(outline, columns=self._detailed(outline))
+                wanted = [found for one in outline.columns.values() if (found := detail_of(one.type))]
+                columns = with_details(self._get, name, outline.columns, wanted)
+                self._whole[name] = replace(outline, columns=columns)
+            return self._whole[name]
+
+    def for_writing(self, name: str, sent: Iterable[str] | None = None) -> Table:
+        """Return the whole table with what values are checked by before they are sent: limits, options, places.
+
+        One more request for each such type among `sent`, logical names; default: all of the table's. Whatever is
+        not known yet is asked for at the same time.
+        """
+        with self._lock(name):
+            table = self._whole.get(name) or self.outline(name)
+            known = [table.find(one) for one in sent] if sent else table.columns.values()
+            kinds = {one.type for one in known if one} - self._checked.setdefault(name, set())
+            wanted = [FOR_WRITING[kind] for kind in kinds & FOR_WRITING.keys()]
+            if name not in self._whole:
+                wanted += [found for one in table.columns.values() if (found := detail_of(one.type))]
+            with ThreadPoolExecutor(1, thread_name_prefix="dynamics-metadata") as pool:
+                if (
+                    "Money" in kinds
+                ):  # most money's places are the currencies', and nobody waits for these then
+                    pool.submit(self._places_of_money, CURRENCIES)
+                columns = with_details(self._get, name, table.columns, wanted)
+            for column in [one for one in columns.values() if one.type in kinds]:
+                columns[column.name] = self._with_places(column)
+            self._whole[name] = replace(table, columns=columns)
+            self._checked[name] |= kinds
             return self._whole[name]
 
     def entity_set(self, name: str) -> str:
         """Return the table's name in URLs."""
-        with self._lock:
+        with self._lock(name):
             if name in self._outlines:
                 return self._outlines[name].entity_set
             if name not in self._entity_sets:
@@ -234,25 +264,27 @@ class Tables:
 
     def collections(self, name: str) -> dict[str, str]:
         """Return the tables a table's collection-valued navigation properties lead to."""
-        with self._lock:
+        with self._lock(name):
             if name not in self._collections:
                 found = self._definition(name, _COLLECTIONS)
                 self._collections[name] = dict(_collections(name, found))
             return self._collections[name]
 
-    def accepts(self, table: Table, message: str) -> bool:
-        """Say whether the table has a message such as CreateMultiple.
+    def accepts(self, table: str, message: str) -> bool:
+        """Say whether a table has a message such as CreateMultiple.
 
         UpsertMultiple is never listed; it is there where the other two are.
         https://learn.microsoft.com/power-apps/developer/data-platform/bulk-operations#availability
         """
         if message == "UpsertMultiple":
             return self.accepts(table, "CreateMultiple") and self.accepts(table, "UpdateMultiple")
-        with self._lock:
-            asked = (table.logical_name, message)
-            if asked not in self._messages:
-                self._messages[asked] = self._listed(*asked)
-            return self._messages[asked]
+        asked = (table, message)
+        if asked not in self._messages:  # without the lock: it is asked for while the table is
+            self._messages[asked] = self._listed(*asked)
+        return self._messages[asked]
+
+    def _lock(self, name: str) -> Any:
+        return self._locks.setdefault(name, threading.RLock())
 
     def _listed(self, table: str, message: str) -> bool:
         query = odata.options(
@@ -294,19 +326,20 @@ class Tables:
                 return f"{name!r} is its name in URLs; the logical name is {table['LogicalName']!r}."
         return did_you_mean(name, names) or "Use the table's logical name, for example 'account'."
 
-    def _detailed(self, table: Table) -> dict[str, Column]:
-        columns = dict(table.columns)
-        present = {"Lookup" if column.type in LOOKUPS else column.type for column in columns.values()}
-        details = [_DETAILS[kind] for kind in sorted(_DETAILS.keys() & present)]
-        path = f"EntityDefinitions(LogicalName='{table.logical_name}')/Attributes/Microsoft.Dynamics.CRM."
-        targets = [f"{path}{cast}?$select=LogicalName,{member}" for cast, member in details]
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dynamics-metadata") as pool:
-            answers = list(pool.map(self._get, targets))
-        for (_, member), answer in zip(details, answers, strict=True):
-            for found in answer["value"]:
-                if column := columns.get(found["LogicalName"]):
-                    columns[column.name] = _with_detail(column, member, found.get(member))
-        return columns
+    def _with_places(self, column: Column) -> Column:
+        """Return a number's column with the decimal places that the service keeps of it, where that is known."""
+        if column.type == "Decimal":
+            return replace(column, places=column.precision)
+        source = column.precision_source
+        if column.type != "Money" or source is None:
+            return column
+        found = self._places_of_money(source)
+        return replace(column, places=column.precision if found is None else found)
+
+    def _places_of_money(self, source: int) -> int | None:
+        if source not in self._money_places:
+            self._money_places[source] = money_places(self._get, source)
+        return self._money_places[source]
 
     def _get(self, target: str) -> Any:
         request = Request("GET", target)
@@ -376,16 +409,6 @@ def _column(wire: Mapping[str, Any], relationships: Iterable[Mapping[str, Any]],
         navigation=navigation,
         table=table,
     )
-
-
-def _with_detail(column: Column, member: str, value: Any) -> Column:
-    if member == "MaxLength":
-        return replace(column, max_length=value)
-    if member == "Precision":
-        return replace(column, precision=value)
-    if member == "DateTimeBehavior":
-        return replace(column, date_behavior=(value or {}).get("Value"))
-    return replace(column, targets=tuple(value or ()))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ repeated, what may have been carried out only when doing it twice does no harm.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -24,9 +25,11 @@ from airflow_provider_dynamics.auth.network import Network, origin
 from airflow_provider_dynamics.dataverse import batch, errors, failures
 from airflow_provider_dynamics.dataverse.answers import from_response, request_id
 from airflow_provider_dynamics.dataverse.batch import BatchOutcome
+from airflow_provider_dynamics.dataverse.change_sets import ChangeSet, numbered
 from airflow_provider_dynamics.dataverse.errors import DataverseError
 from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.governor import COSTLY_QUERY, Governor
+from airflow_provider_dynamics.dataverse.options import of_caller
 from airflow_provider_dynamics.dataverse.session import new_session
 from airflow_provider_dynamics.dataverse.sizes import LONGEST_INSIDE, LONGEST_URL
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy, Stop
@@ -72,6 +75,7 @@ class Transport:
         self.requests_sent = 0
         self._counting = threading.Lock()
         self.parallelism_hint: int | None = None
+        self.quickest = math.inf  # seconds of an answer: about what the way there and back takes
         self._origin = origin(environment)
         self._environment, self._client_id = environment, client_id
         self._auth = auth
@@ -89,34 +93,59 @@ class Transport:
         url = self._url(request)
         trouble, repeated = _Trouble(self.clock.now()), False
         while True:
-            stop.check()
             try:
+                stop.check()
                 with self.governor.turn(stop, waits=self.retry.waits):
                     return self._attempt(request, url, repeated=repeated)
-            except (DataverseError, AuthenticationError) as error:
+            except (DataverseError, AuthenticationError) as error:  # noqa: PERF203 - one request, its attempts
                 delay = self._delay(error, request, *trouble.after(error, self.clock.now()))
                 if delay is None:
                     if isinstance(error, DataverseError):
                         error.repeated = repeated
                     raise
                 repeated = repeated or (not request.reads and _maybe_done(error))
-                self._pause(error, delay, stop)
+                try:
+                    self._pause(error, delay, stop)
+                except errors.Interrupted as interrupted:
+                    interrupted.repeated = repeated
+                    raise
 
-    def send_together(self, requests: Sequence[Request], stop: Stop | None = None) -> list[BatchOutcome]:
-        """Send requests as one batch and return what came of each, in their order; one that fails does not end it."""
-        addressed = [(request, self._url(request, LONGEST_INSIDE)) for request in requests]
-        response = self.send(batch.request(addressed, self._inside()), stop)
+    def send_together(
+        self,
+        requests: Sequence[Request | ChangeSet],
+        stop: Stop | None = None,
+        *,
+        continue_on_error: bool = True,
+    ) -> list[BatchOutcome]:
+        """Send requests as one batch and return what came of each, in their order, those of change sets among them.
+
+        With `continue_on_error` one that fails does not end it; without, its error is raised: what stands
+        before it is done, what stands behind it is not.
+        """
+        items = numbered(requests)
+        addressed = [self._addressed(item) for item in items]
+        response = self.send(
+            batch.request(addressed, self._inside(), continue_on_error=continue_on_error), stop
+        )
+        sizes = [len(item.requests) if isinstance(item, ChangeSet) else None for item in items]
+        answers = batch.parts_of(response, sizes)
         return [
-            self._outcome(request, part)
-            for request, part in zip(requests, batch.parts_of(response, len(requests)), strict=True)
+            self._outcome(request, part, repeated=response.repeated, seconds=response.seconds)
+            for item, answer in zip(items, answers, strict=True)
+            for request, part in _paired(item, answer)
         ]
 
-    def _outcome(self, request: Request, part: batch.Part) -> BatchOutcome:
+    def _addressed(self, item: Request | ChangeSet) -> batch.Addressed | list[batch.Addressed]:
+        if isinstance(item, ChangeSet):
+            return [(one, self._url(one, LONGEST_INSIDE)) for one in item.requests]
+        return item, self._url(item, LONGEST_INSIDE)
+
+    def _outcome(self, request: Request, part: batch.Part, *, repeated: bool, seconds: float) -> BatchOutcome:
+        answer = Response(part.status, part.headers, part.body, repeated, seconds)
         try:
-            return BatchOutcome(
-                request, self._checked(request, Response(part.status, part.headers, part.body))
-            )
+            return BatchOutcome(request, self._checked(request, answer))
         except DataverseError as error:
+            error.repeated = repeated
             return BatchOutcome(request, error=error)
 
     def _url(self, request: Request, longest: int | None = None) -> str:
@@ -126,7 +155,8 @@ class Transport:
                 f"The service sent a link to {urlsplit(request.target).netloc.rpartition('@')[2]}, not to this environment",
                 asked=request.asked,
             )
-        url = request.target if link else self.root + request.target
+        made_before = request.target.startswith("$") and request.content_id is not None
+        url = request.target if link or made_before else self.root + request.target
         longest = longest or (LONGEST_INSIDE if request.reads else LONGEST_URL)
         if len(url) > longest:
             raise errors.BadRequest(
@@ -140,7 +170,8 @@ class Transport:
         if len(url) <= LONGEST_URL:
             return self._exchange(request, url, repeated=repeated)
         carrier = batch.request([(request, url)], self._inside())  # the line of a request holds no more
-        [part] = batch.parts_of(self._exchange(carrier, self.root + carrier.target, repeated=repeated), 1)
+        answer = self._exchange(carrier, self.root + carrier.target, repeated=repeated)
+        [[(_, part)]] = [_paired(request, found) for found in batch.parts_of(answer, [None])]
         return self._checked(request, Response(part.status, part.headers, part.body, repeated))
 
     def _inside(self) -> dict[str, str]:
@@ -166,8 +197,9 @@ class Transport:
             error = failures.worded(failure, asked=request.asked, timeout=self._network.timeout)
             log.debug("%s: %s", request.asked, error.message)
             raise error from failure
-        self._note(request, reply, (time.perf_counter() - began) * 1000)
-        return self._checked(request, Response(reply.status_code, reply.headers, body, repeated))
+        took = time.perf_counter() - began
+        self._note(request, reply, took)
+        return self._checked(request, Response(reply.status_code, reply.headers, body, repeated, took))
 
     def _prepared(self, request: Request, url: str) -> requests.PreparedRequest:
         prepared = requests.PreparedRequest()
@@ -183,32 +215,40 @@ class Transport:
         hint = reply.headers.get("x-ms-dop-hint", "").split(",")[0].strip()
         if hint.isdigit() and int(hint) > 0:
             self.parallelism_hint = int(hint)
+        if reply.status_code < 300:
+            self.quickest = min(self.quickest, took)
         log.debug(
             "%s: %d in %.0f ms, request id %s",
             request.asked,
             reply.status_code,
-            took,
+            took * 1000,
             request_id(reply.headers),
         )
 
     def _checked(self, request: Request, response: Response) -> Response:
         if not 200 <= response.status < 300:
-            raise from_response(
-                request.asked,
-                response.status,
-                response.headers,
-                response.body,
-                now=self.clock.now(),
-                environment=self._environment,
-                client_id=self._client_id,
+            response = _telling(response)
+            raise of_caller(
+                from_response(
+                    request.asked,
+                    response.status,
+                    response.headers,
+                    response.body,
+                    now=self.clock.now(),
+                    environment=self._environment,
+                    client_id=self._client_id,
+                ),
+                request,
             )
+        if request.binary:
+            return response
         if (response.body or (request.reads and response.status == 200)) and not _whole(response):
             raise errors.BadResponse(
                 "The answer is not a whole JSON document",
                 asked=request.asked,
                 status=response.status,
                 request_id=request_id(response.headers),
-                retryable="json" in response.headers.get("Content-Type", "json"),  # else it is a web page
+                retryable=_cut_off(response),  # else it is a web page
             )
         return response
 
@@ -261,7 +301,7 @@ def _may_repeat(error: DataverseError | AuthenticationError, request: Request) -
         return True
     if isinstance(error, errors.ServerTimeout):
         return False  # the same amount would run out of time again: the caller has to send less
-    return request.repeatable
+    return request.repeatable and not (request.divisible and isinstance(error, DataverseError) and error.late)
 
 
 def _maybe_done(error: DataverseError | AuthenticationError) -> bool:
@@ -271,11 +311,36 @@ def _maybe_done(error: DataverseError | AuthenticationError) -> bool:
     return isinstance(error, (errors.ServerError, errors.BadResponse))
 
 
+def _telling(response: Response) -> Response:
+    """Return the unsuccessful answer that has the words: of a batch that was ended, the one that ended it."""
+    part = batch.failed_part(response)
+    return Response(part.status, {**response.headers, **part.headers}, part.body) if part else response
+
+
+def _paired(
+    item: Request | ChangeSet, answer: batch.Part | list[batch.Part]
+) -> list[tuple[Request, batch.Part]]:
+    """Return each request of a batch's item with its answer; a change set that was refused has one for all."""
+    requests = item.requests if isinstance(item, ChangeSet) else (item,)
+    parts = answer if isinstance(answer, list) else [answer]
+    if len(parts) < len(requests):
+        parts = parts * len(requests)
+    return list(zip(requests, parts, strict=True))
+
+
+def _cut_off(response: Response) -> bool:
+    """Say whether a body that is not whole is what the Web API began to send, and not somebody else's page."""
+    kind = response.headers.get("Content-Type", "json")
+    return "json" in kind or kind.startswith("multipart/mixed")
+
+
 def _whole(response: Response) -> bool:
     """Say whether a body that should be a JSON object is one from end to end; texts such as `$count` pass."""
     if response.headers.get("Content-Type", "").startswith("text/plain"):
         return True
     body: Any = response.body.removeprefix(b"\xef\xbb\xbf").strip()
+    if response.headers.get("Content-Type", "").startswith("application/xml"):
+        return bool(body[:1] == b"<" and body[-5:] == b"Edmx>")  # the only XML there is: `$metadata`
     if response.headers.get("Content-Type", "").startswith("multipart/mixed"):
         return bool(body[:2] == body[-2:] == b"--")
     return bool(body[:1] == b"{" and body[-1:] == b"}")

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +15,7 @@ import pytest
 
 from airflow_provider_dynamics.auth import StaticToken
 from airflow_provider_dynamics.dataverse import Client, Clock, errors
+from airflow_provider_dynamics.dataverse.batch import BatchOutcome
 from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.rows import Rows
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
@@ -102,10 +103,43 @@ DEFINITION: dict[str, Any] = {
         relationship("ownerid", "owner", "ownerid"),
     ],
 }
+
+
+def option(value: int, *labels: str) -> dict[str, Any]:
+    """Return an option as metadata has it, the first label in the user's language."""
+    texts = [{"Label": label, "LanguageCode": 1031 + place} for place, label in enumerate(labels)]
+    return {"Value": value, "Label": {"LocalizedLabels": texts, "UserLocalizedLabel": texts[0]}}
+
+
 DETAILS = {
     "StringAttributeMetadata": [{"LogicalName": "name", "MaxLength": 160}],
     "MemoAttributeMetadata": [{"LogicalName": "description", "MaxLength": 2000}],
-    "MoneyAttributeMetadata": [{"LogicalName": "revenue", "Precision": 2}],
+    "MoneyAttributeMetadata": [
+        {"LogicalName": "revenue", "Precision": 2, "MinValue": 0.0, "MaxValue": 922337203685477.0}
+    ],
+    "IntegerAttributeMetadata": [
+        {"LogicalName": "numberofemployees", "MinValue": 0, "MaxValue": 1_000_000_000}
+    ],
+    "StateAttributeMetadata": [
+        {
+            "LogicalName": "statecode",
+            "OptionSet": {"Options": [option(0, "Aktiv", "Active"), option(1, "Inactive")]},
+            "GlobalOptionSet": None,
+        }
+    ],
+    "BooleanAttributeMetadata": [
+        {
+            "LogicalName": "donotemail",
+            "OptionSet": {"TrueOption": option(1, "Do Not Allow"), "FalseOption": option(0, "Allow")},
+        }
+    ],
+    "MultiSelectPicklistAttributeMetadata": [
+        {
+            "LogicalName": "new_topics",
+            "OptionSet": None,
+            "GlobalOptionSet": {"Options": [option(1, "Swimming"), option(9, "Camping")]},
+        }
+    ],
     "DateTimeAttributeMetadata": [
         {"LogicalName": "createdon", "DateTimeBehavior": {"Value": "UserLocal"}},
         {"LogicalName": "new_start", "DateTimeBehavior": {"Value": "DateOnly"}},
@@ -124,7 +158,10 @@ class FakeDataverse:
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
         self.requests: list[Request] = []
+        self.batches: list[list[Request]] = []
         self.messages = {"CreateMultiple", "UpdateMultiple"}
+        self.details: dict[str, list[dict[str, Any]]] = json.loads(json.dumps(DETAILS))
+        self.listed: dict[str, list[dict[str, Any]]] = {}  # rows of other tables, by entity set
         self.definition = json.loads(json.dumps(DEFINITION))
         self.refuse: Callable[[dict[str, Any]], Exception | None] = lambda _: None
         self.before: Callable[[Request], None] = lambda _: None
@@ -141,6 +178,17 @@ class FakeDataverse:
         self.after(request)
         return answer
 
+    def send_together(self, requests: Sequence[Any], stop: Stop | None = None) -> list[BatchOutcome]:
+        """Answer each as if it came alone; what it was is kept in `batches`."""
+        self.batches.append(list(requests))
+        return [self._part(request, stop) for request in requests]
+
+    def _part(self, request: Request, stop: Stop | None) -> BatchOutcome:
+        try:
+            return BatchOutcome(request, self.send(request, stop))
+        except errors.DataverseError as error:
+            return BatchOutcome(request, error=error)
+
     def sent(self, method: str, name: str = "") -> list[Request]:
         return [found for found in self.requests if found.method == method and name in found.target]
 
@@ -150,7 +198,11 @@ class FakeDataverse:
     def _answer(self, request: Request) -> Response:
         target = unquote(request.target)
         if found := re.search(r"CRM\.(\w+AttributeMetadata)", target):
-            return ok({"value": DETAILS.get(found[1], [])})
+            return ok({"value": self.details.get(found[1], [])})
+        if target.startswith(("organizations?", "transactioncurrencies?")):
+            if (name := target.split("?")[0]) not in self.listed:
+                raise errors.Forbidden("no", status=403)
+            return ok({"value": self.listed[name]})
         if target.startswith("EntityDefinitions("):
             return self._definition(target)
         if target.startswith("EntityDefinitions"):
@@ -174,6 +226,8 @@ class FakeDataverse:
         if "Multiple" in target:
             return self._many(target, body["Targets"])
         path = target.partition("?")[0]
+        if request.method == "GET" and path == "accounts":
+            return ok({"value": self._found(target)})
         if request.method == "POST":
             row_id = self._create(body)
             return Response(204, {"OData-EntityId": f"{ENVIRONMENT}/api/data/v9.2/accounts({row_id})"}, b"")
@@ -201,8 +255,15 @@ class FakeDataverse:
             return ok({"accountid": row_id}, 200 if known else 201)
         return Response(204, {}, b"")
 
+    def _found(self, target: str) -> list[dict[str, Any]]:
+        """Return the rows that a filter names by their ids or account numbers."""
+        named = set(re.findall(r"'([^']*)'|([0-9a-f]{8}-[0-9a-f-]{27})|\"([^\"]*)\"", target))
+        values = {one for found in named for one in found if one}
+        return [row for row_id, row in self.rows.items() if {row_id, row.get("accountnumber")} & values]
+
     def _many(self, target: str, targets: list[dict[str, Any]]) -> Response:
-        before = {row_id: dict(row) for row_id, row in self.rows.items()}
+        creates = "CreateMultiple" in target  # which changes no row that is there
+        before = dict(self.rows) if creates else {row_id: dict(row) for row_id, row in self.rows.items()}
         try:
             ids = [self._one_of_many(target, row) for row in targets]
         except errors.DataverseError:
@@ -323,5 +384,5 @@ def _ours() -> list[threading.Thread]:
     return [
         found
         for found in threading.enumerate()
-        if found.name.startswith(("dynamics-next-page", "dynamics-bulk", "dynamics-lane"))
+        if found.name.startswith(("dynamics-next-page", "dynamics-bulk", "dynamics-find", "dynamics-lane"))
     ]

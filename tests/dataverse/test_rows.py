@@ -131,8 +131,17 @@ def test_a_row_that_existed_before_is_a_duplicate(rows, account, dataverse):
 
 def test_a_repeated_create_that_meets_another_row_with_its_key_is_a_duplicate(rows, account, dataverse):
     dataverse.rows[ID] = {"accountid": ID, "accountnumber": "A1"}
+
+    def twice(request, stop=None):
+        try:
+            return dataverse.__class__.send(dataverse, request, stop)
+        except errors.DuplicateKey as error:
+            error.repeated = True
+            raise
+
+    dataverse.send = twice
     with pytest.raises(errors.DuplicateKey):
-        rows.create(account, {"accountnumber": "A1"}, doubtful=True)
+        rows.create(account, {"accountnumber": "A1"})
 
 
 def test_where_ids_cannot_be_chosen_a_create_is_not_repeatable(rows, tables, dataverse):
@@ -286,7 +295,7 @@ def test_decimals_keep_their_digits_in_the_body(rows, account, dataverse):
     ("row", "advice"),
     [
         pytest.param(
-            {"new_parentid": CONTACT}, "'new_ParentId_account@odata.bind', 'new_Par", id="several tables"
+            {"new_parentid": CONTACT}, "'new_ParentId_account@odata.bind' or 'new_Par", id="several tables"
         ),
         pytest.param({"ownerid": CONTACT}, "'ownerid@odata.bind'", id="an owner"),
         pytest.param({"primarycontactid": "Jane"}, "GUID", id="a name for an id"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.tables import Key
+from airflow_provider_dynamics.dataverse.tables import Key, Option
 
 ID = "d6f193fc-ce85-e611-80d8-00155d2a68de"
 
@@ -122,24 +124,76 @@ def test_a_row_id_that_is_none_is_refused(account):
         account.predicate("A1")
 
 
-def test_upsert_in_chunks_is_there_where_both_others_are(tables, account, dataverse):
-    assert tables.accepts(account, "UpsertMultiple")
+def test_upsert_in_chunks_is_there_where_both_others_are(tables, dataverse):
+    assert tables.accepts("account", "UpsertMultiple")
     assert not any("UpsertMultiple" in request.target for request in dataverse.requests)
     asked = len(dataverse.requests)
-    assert tables.accepts(account, "CreateMultiple")
+    assert tables.accepts("account", "CreateMultiple")
     assert len(dataverse.requests) == asked
 
 
-def test_upsert_in_chunks_is_missing_where_one_of_them_is(tables, account, dataverse):
+def test_upsert_in_chunks_is_missing_where_one_of_them_is(tables, dataverse):
     dataverse.messages = {"CreateMultiple"}
-    assert not tables.accepts(account, "UpsertMultiple")
-    assert tables.accepts(account, "CreateMultiple")
+    assert not tables.accepts("account", "UpsertMultiple")
+    assert tables.accepts("account", "CreateMultiple")
 
 
-def test_who_may_not_look_at_messages_tries_them(tables, account, dataverse):
+def test_who_may_not_look_at_messages_tries_them(tables, dataverse):
     def refuse(request):
         if "sdkmessagefilters" in request.target:
             raise errors.Forbidden("no")
 
     dataverse.before = refuse
-    assert tables.accepts(account, "CreateMultiple")
+    assert tables.accepts("account", "CreateMultiple")
+
+
+# -- what values are checked by before they are sent
+
+
+def test_a_table_for_writing_knows_limits_places_and_options(tables):
+    columns = tables.for_writing("account").columns
+    assert (columns["numberofemployees"].minimum, columns["numberofemployees"].maximum) == (0, 1_000_000_000)
+    assert columns["revenue"].maximum == Decimal(922337203685477)
+    assert columns["statecode"].options == (
+        Option(0, ("Aktiv", "Active")),
+        Option(1, ("Inactive",)),
+    )
+    assert columns["donotemail"].options == (Option(0, ("Allow",)), Option(1, ("Do Not Allow",)))
+    assert [option.value for option in columns["new_topics"].options] == [1, 9]
+    assert columns["statecode"].options[0].label == "Aktiv"
+
+
+def test_only_types_of_the_columns_that_are_sent_are_asked_for_and_once(tables, dataverse):
+    tables.whole("account")
+    asked = len(dataverse.requests)
+    tables.for_writing("account", ["name", "statecode", "nothing"])
+    tables.for_writing("account", ["statecode"])
+    assert [request.target.split("CRM.")[1].split("?")[0] for request in dataverse.requests[asked:]] == [
+        "StateAttributeMetadata"
+    ]
+    assert not tables.for_writing("account", ["statecode"]).columns["donotemail"].options
+    assert tables.for_writing("account", ["donotemail"]).columns["donotemail"].options
+
+
+@pytest.mark.parametrize(
+    ("source", "rows", "places"),
+    [
+        pytest.param(0, {}, 2, id="the column's own"),
+        pytest.param(
+            1, {"organizations": [{"pricingdecimalprecision": 3}]}, 3, id="the organization's for prices"
+        ),
+        pytest.param(
+            2,
+            {"transactioncurrencies": [{"currencyprecision": 2}, {"currencyprecision": 0}]},
+            2,
+            id="the currencies', the most of them",
+        ),
+        pytest.param(2, {}, 4, id="what storage keeps, if currencies may not be read"),
+        pytest.param(None, {}, None, id="not known"),
+    ],
+)
+def test_the_places_of_money_come_from_where_the_column_says(tables, dataverse, source, rows, places):
+    dataverse.details["MoneyAttributeMetadata"][0]["PrecisionSource"] = source
+    dataverse.listed = rows
+    column = tables.for_writing("account", ["revenue"]).columns["revenue"]
+    assert (column.places, column.precision) == (places, 2)
