@@ -13,20 +13,20 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_provider_dynamics.links import DynamicsRowLink, DynamicsTableLink
 from airflow_provider_dynamics.operators.base import DynamicsOperator
 from airflow_provider_dynamics.retry import DynamicsRetryableError, airflow_errors
-from airflow_provider_dynamics.triggers import (
-    DynamicsCredentialExpiryTrigger,
-    DynamicsRowTrigger,
-    DynamicsTrigger,
-    find_ending,
-    find_row,
-)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_dynamics.dataverse import Condition
+    from airflow_provider_dynamics.dataverse import Condition, Job
+    from airflow_provider_dynamics.dataverse.jobs import JobKind
+    from airflow_provider_dynamics.triggers import (
+        DynamicsCredentialExpiryTrigger,
+        DynamicsJobTrigger,
+        DynamicsRowTrigger,
+        DynamicsTrigger,
+    )
 
-__all__ = ["DynamicsCredentialExpirySensor", "DynamicsRowSensor", "DynamicsSensor"]
+__all__ = ["DynamicsCredentialExpirySensor", "DynamicsJobSensor", "DynamicsRowSensor", "DynamicsSensor"]
 
 
 class DynamicsSensor(DynamicsOperator, BaseSensorOperator):
@@ -115,6 +115,8 @@ class DynamicsRowSensor(DynamicsSensor):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once whether there is such a row."""
+        from airflow_provider_dynamics.triggers import find_row
+
         with self.client() as client:
             if not isinstance(self.filter, str | None):
                 self._text = client.filter_text(self.table, self.filter)
@@ -133,6 +135,8 @@ class DynamicsRowSensor(DynamicsSensor):
 
         :raises DynamicsRetryableError: it could not spell it, for it never got to know the table's columns
         """
+        from airflow_provider_dynamics.triggers import DynamicsRowTrigger
+
         text = self._text or self.filter
         if not isinstance(text, str | None):
             raise DynamicsRetryableError(
@@ -145,6 +149,60 @@ class DynamicsRowSensor(DynamicsSensor):
             dynamics_conn_id=self.dynamics_conn_id,
             poll_interval=self.poke_interval,
         )
+
+
+class DynamicsJobSensor(DynamicsSensor):
+    """Wait until a job that something else has started is done, and fail if the job did.
+
+    Returns ``{"job_id", "name", "status", …}`` with a background operation's outputs. Stopping the sensor leaves
+    the job alone.
+
+    :param job_id: the job's GUID
+    :param kind: ``system`` for a system job, ``background`` for a background operation
+    :param deferrable: wait in the triggerer; default: Airflow's ``[operators] default_deferrable``
+    :param dynamics_conn_id: the connection of type ``dynamics``
+    """
+
+    template_fields: Sequence[str] = ("dynamics_conn_id", "job_id")
+    operator_extra_links = (DynamicsRowLink(),)
+
+    def __init__(self, *, job_id: str, kind: JobKind = "system", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job_id = job_id
+        self.kind: JobKind = kind
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask once how the job is.
+
+        :raises AirflowFailException: it failed or was cancelled, or is not there any more
+        """
+        with self.client() as client:
+            job = client.jobs.get(self.job_id, self.kind)
+            return PokeReturnValue(job.done, self._told(job) if job.done else None)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> Any:
+        """Return what the trigger has seen of the job."""
+        from airflow_provider_dynamics.dataverse import Job
+
+        found = super().execute_complete(context, event)
+        with airflow_errors():
+            return self._told(Job.from_json(found["job"]))
+
+    def trigger(self) -> DynamicsJobTrigger:
+        from airflow_provider_dynamics.triggers import DynamicsJobTrigger
+
+        return DynamicsJobTrigger(
+            job_id=self.job_id,
+            kind=self.kind,
+            dynamics_conn_id=self.dynamics_conn_id,
+            poll_interval=self.poke_interval,
+        )
+
+    def _told(self, job: Job) -> dict[str, Any]:
+        if job.kind == "system":
+            self.noted_table, self.linked_row = "asyncoperation", job.id
+        job.check()
+        return {"job_id": job.id, "name": job.name, "status": job.status, **job.outputs}
 
 
 class DynamicsCredentialExpirySensor(DynamicsSensor):
@@ -192,6 +250,8 @@ class DynamicsCredentialExpirySensor(DynamicsSensor):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once at what is known of the credential."""
+        from airflow_provider_dynamics.triggers import find_ending
+
         with airflow_errors():
             found = find_ending(self.hook, self._days)
         if found:
@@ -199,6 +259,8 @@ class DynamicsCredentialExpirySensor(DynamicsSensor):
         return PokeReturnValue(found is not None, found)
 
     def trigger(self) -> DynamicsCredentialExpiryTrigger:
+        from airflow_provider_dynamics.triggers import DynamicsCredentialExpiryTrigger
+
         return DynamicsCredentialExpiryTrigger(
             warn_days=self._days, dynamics_conn_id=self.dynamics_conn_id, poll_interval=self.poke_interval
         )

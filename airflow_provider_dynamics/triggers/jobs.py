@@ -1,0 +1,65 @@
+"""Waiting for a job of the service, and cancelling it when somebody stops the task that waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_dynamics.retry import reason_of
+from airflow_provider_dynamics.triggers.looking import DynamicsTrigger, in_thread
+
+if TYPE_CHECKING:
+    from airflow_provider_dynamics.dataverse import Client
+    from airflow_provider_dynamics.dataverse.jobs import JobKind
+
+__all__ = ["DynamicsJobTrigger"]
+
+
+class DynamicsJobTrigger(DynamicsTrigger):
+    """Fire when a job is done, however it ended.
+
+    The event is ``{"status": "success", "job": {"id", "kind", "name", "state", "status", "message", "code",
+    "outputs"}}``; ``job["status"]`` says whether it ``succeeded``, ``failed`` or was ``canceled``.
+
+    :param job_id: the job's GUID
+    :param kind: ``system`` for a system job, ``background`` for a background operation
+    :param cancel_on_kill: cancel the job when a user stops the deferred task; Airflow 3.3 tells triggers of that
+    :param dynamics_conn_id: the connection of type ``dynamics``
+    :param poll_interval: seconds between looks
+    """
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        kind: JobKind = "system",
+        cancel_on_kill: bool = False,
+        dynamics_conn_id: str = "dynamics_default",
+        poll_interval: float = 60.0,
+    ) -> None:
+        super().__init__(dynamics_conn_id=dynamics_conn_id, poll_interval=poll_interval)
+        self.job_id = job_id
+        self.kind: JobKind = kind
+        self.cancel_on_kill = cancel_on_kill
+
+    def look(self, client: Client) -> dict[str, Any] | None:
+        job = client.jobs.get(self.job_id, self.kind)
+        return {"job": job.to_json()} if job.done else None
+
+    async def on_kill(self) -> None:
+        """Cancel the job; one that cannot be cancelled is said in the log, and goes on."""
+        await super().on_kill()
+        if not self.cancel_on_kill:
+            return
+        client = await self._open_client()  # the other one has been told to stop
+        try:
+            job = await in_thread(lambda: client.jobs.cancel(self.job_id, self.kind))
+            if job.ending:
+                self.log.info("The %s is %s.", job, job.status)
+            else:
+                self.log.warning("The %s was not cancelled and goes on: it is %s.", job, job.status)
+        except Exception as error:
+            if reason_of(error) is None:
+                raise
+            self.log.warning("The job %s could not be cancelled and goes on: %s", self.job_id, error)
+        finally:
+            await in_thread(client.close)
