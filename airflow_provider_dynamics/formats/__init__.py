@@ -17,7 +17,8 @@ from airflow_provider_dynamics.formats.fields import (
     result_fields,
 )
 from airflow_provider_dynamics.formats.frames import frame
-from airflow_provider_dynamics.formats.readers import FileRow, Reader, reader
+from airflow_provider_dynamics.formats.incoming import Incoming
+from airflow_provider_dynamics.formats.readers import RawFile, raw_file
 from airflow_provider_dynamics.formats.storage import file_format_of
 from airflow_provider_dynamics.formats.writers import Prepared, Writer, writer
 
@@ -26,10 +27,10 @@ __all__ = [
     "Change",
     "Differences",
     "Field",
-    "FileRow",
     "FormatError",
+    "Incoming",
     "Prepared",
-    "Reader",
+    "RawFile",
     "Writer",
     "arrow_schema",
     "fields_from_json",
@@ -37,7 +38,7 @@ __all__ = [
     "file_fields",
     "file_format_of",
     "frame",
-    "reader",
+    "raw_file",
     "result_fields",
     "schema_differences",
     "settle",

@@ -6,6 +6,7 @@ where every wrong value must be named.
 
 from __future__ import annotations
 
+import base64
 import datetime
 import math
 import re
@@ -22,6 +23,7 @@ from airflow_provider_dynamics.formats.shapes import DECIMAL_DIGITS
 EARLIEST = 1753
 """The first year Dataverse stores in any date column."""
 INT_BITS = {"int32": 31, "int64": 63}
+LONGEST_NUMBER = 100  # digits
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 _INSTANT = re.compile(
@@ -42,7 +44,10 @@ def parse_instant(text: str) -> datetime.datetime:
     zone = re.sub(r"(\d\d)(\d\d)$", r"\1:\2", (found["zone"] or "").upper().replace("Z", "+00:00"))
     fraction = (found["fraction"] or "0")[:6].ljust(6, "0")
     clock = f"{found['hour'] or '00'}{found['minute'] or ':00'}{found['second'] or ':00'}.{fraction}"
-    return datetime.datetime.fromisoformat(f"{found['day']}T{clock}{zone}")
+    try:
+        return datetime.datetime.fromisoformat(f"{found['day']}T{clock}{zone}")
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no date and time that there is: {error}") from error
 
 
 # --- from Dataverse: wire values to Python's ---
@@ -131,6 +136,8 @@ def _integer(value: Any, bits: int) -> int:
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is not a number")  # noqa: TRY004 - one kind of error for every wrong value
+    if isinstance(value, str) and "_" in value:  # Python's own way to group digits, and nobody else's
+        raise ValueError(f"{value!r} is not a number")
     try:
         number = Decimal(repr(value) if isinstance(value, float) else value)
     except (InvalidOperation, TypeError, ValueError) as error:
@@ -160,7 +167,15 @@ def _exact(value: Any, scale: int) -> Decimal:
 
 
 def _double(value: Any) -> float:
-    return float(_decimal(value))
+    found = float(_decimal(value))
+    if math.isinf(found):
+        raise ValueError(f"{str(value)[:80]} is more than a floating point number holds")
+    return found
+
+
+def written(number: Decimal) -> str:
+    """Return a number without an exponent, unless that would make it very long."""
+    return format(number, "f") if abs(number.adjusted()) < LONGEST_NUMBER else str(number)
 
 
 def _boolean(value: Any) -> bool:
@@ -221,10 +236,7 @@ def wire_converter(field: Field) -> Callable[[Any], Any]:
     value.
     """
     ready = _READY.get(field.kind)
-    if field.type_name == "MultiSelectPicklist":
-        convert: Callable[[Any], Any] = _wire_choices
-    else:
-        convert = _TO_WIRE.get(field.kind) or python_converter(field)
+    convert = _TO_WIRE.get(field.kind) or python_converter(field)
 
     def to_wire(value: Any) -> Any:
         if type(value) is ready and value != "":
@@ -241,26 +253,39 @@ def is_missing(value: Any) -> bool:
     return (isinstance(value, float) and math.isnan(value)) or (isinstance(value, Decimal) and value.is_nan())
 
 
+def plain_value(value: Any) -> Any:
+    """Return a value JSON can hold: numbers, text and lists as they are, bytes by name, the rest as text."""
+    if isinstance(value, (list, tuple)):
+        return [plain_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(name): plain_value(inner) for name, inner in value.items()}
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}  # what nobody takes for a text
+    if isinstance(value, (float, Decimal)) and not math.isfinite(value):
+        return None if is_missing(value) else str(value)  # infinity is not nothing
+    if value is None or isinstance(value, (str, int, float, Decimal)):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
 def _wire_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float, Decimal)):
-        return format(_decimal(value), "f")
+        return written(_decimal(value))
     if isinstance(value, (datetime.date, datetime.datetime)):
         return value.isoformat()
     raise ValueError(f"a {type(value).__name__} is not text")
 
 
-def _wire_choices(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ",".join(str(_integer(item, INT_BITS["int32"])) for item in value)
-    return _wire_text(value)
-
-
 def _wire_instant(value: Any) -> str:
-    return _iso(_instant(value).astimezone(datetime.timezone.utc))
+    moment = _instant(value)
+    try:
+        return _iso(moment.astimezone(datetime.timezone.utc))
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} is before the year 1 or after 9999 in UTC") from None
 
 
 def _wire_timestamp(value: Any) -> str:

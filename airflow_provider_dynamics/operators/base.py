@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
     from airflow_provider_dynamics.lineage import Moved
 
-__all__ = ["DynamicsOperator", "names", "odata_text", "whole_number", "xml_text"]
+__all__ = ["DynamicsOperator", "names", "odata_text", "true", "whole_number", "xml_text"]
 
 
 def odata_text(value: Any) -> Any:
@@ -201,6 +201,18 @@ def whole_number(name: str, value: Any) -> int | None:
     if not str(value).strip().isdecimal() or int(value) < 1:
         raise AirflowFailException(f"{name} is {value!r}: give a whole number from 1 up.")
     return int(value)
+
+
+def true(name: str, value: Any) -> bool:
+    """Return a truth that a template may have made text of; None and "" are False.
+
+    :raises AirflowFailException: it is neither true nor false
+    """
+    known = {"true": True, "1": True, "false": False, "0": False, "none": False, "": False}
+    text = "" if value is None else str(value).strip().lower()
+    if text not in known:
+        raise AirflowFailException(f"{name} is {value!r}: give True or False.")
+    return known[text]
 
 
 def names(value: Sequence[str] | str | None) -> tuple[str, ...]:

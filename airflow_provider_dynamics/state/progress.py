@@ -30,10 +30,10 @@ KEPT_FOR = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Files that are complete, as (name, rows, bytes), and the place in the reading right behind them.
+    """Files that are complete, as (name, rows, bytes), and the place in the work right behind them.
 
-    ``fingerprint`` says of what: a try that reads something else cannot go on from here. ``at`` is when the
-    first row of it was read, in seconds since 1970.
+    ``fingerprint`` says of what: a try that does something else cannot go on from here. ``at`` is, in seconds
+    since 1970, when the first row of it was read, or for a load when it was noted.
     """
 
     fingerprint: str
@@ -90,10 +90,12 @@ class Checkpoints:
         if found is None:
             return None
         if found.fingerprint != fingerprint:
-            log.info("The last try read something else (its query, columns or file differ); starting over.")
+            log.info(
+                "The last try was of something else (its arguments, source or file differ); starting over."
+            )
             return None
         if self.now() - found.at > KEPT_FOR.total_seconds():
-            log.info("What the last try read is more than a day old; starting over.")
+            log.info("What the last try left is more than a day old; starting over.")
             return None
         return found
 

@@ -28,23 +28,36 @@ def check_columns(
     columns: Mapping[str, str | None] | None,
     operation: str,
     key: Sequence[str] | None,
+    *,
+    lookups: Iterable[str] = (),
+    row_id_from: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Return the table columns a load sends, in the file's order.
 
+    :param table: the table the rows go to
+    :param in_file: the names that the rows use
+    :param columns: the file's names to the table's, where they differ; None for what is left out
+    :param operation: ``create``, ``update``, ``upsert`` or ``delete``
+    :param key: what finds a row; for a create, what its id is made from
+    :param lookups: columns whose values are looked up, so that they need not be ids
+    :param row_id_from: columns, of the table or of the file, that a row's id is made from
     :raises AirflowFailException: a column or the key does not fit; nothing has been written then
     :raises UnknownKey: the table has no such alternate key, or it is not active
     """
+    if not in_file:  # no rows, which nobody knows the columns of
+        return ()
     _check_mapping(in_file, columns or {})
     mapping = file_to_table(columns)
     targets = {name: mapping.get(name, name) for name in in_file}
     sent = {name: target for name, target in targets.items() if not target.startswith(LEFT_OUT)}
     _check_twice(sent)
-    identity = _check_key(table, key, sent.values(), operation)
+    made_from = _check_made_ids(table, in_file, sent.values(), operation, key, row_id_from)
+    identity = () if made_from else _check_key(table, key, sent.values(), operation)
     if operation == "delete":
-        return tuple(identity)
+        return tuple(dict.fromkeys((*identity, *(name for name in made_from if name in sent.values()))))
     for name, target in sent.items():
         if target not in identity:
-            _check_column(table, name, target, operation)
+            _check_column(table, name, target, operation, frozenset(lookups))
     return tuple(sent.values())
 
 
@@ -76,25 +89,32 @@ def _check_twice(sent: Mapping[str, str]) -> None:
         seen[target] = name
 
 
-def _check_column(table: Table, name: str, target: str, operation: str) -> None:
+def _check_column(
+    table: Table, name: str, target: str, operation: str, lookups: frozenset[str] = frozenset()
+) -> None:
     if target.endswith(BIND):
         _check_bind(table, target.removesuffix(BIND))
         return
-    from airflow_provider_dynamics.dataverse.errors import UnknownColumn
-
-    try:
-        column = table.column(target)
-    except UnknownColumn as error:
-        raise AirflowFailException(
-            f"The file's column {name!r} does not fit: {error} Say in columns which column it goes to, or None to leave "
-            "it out. Nothing was written."
-        ) from error
+    column = _known_column(table, name, target.partition(".")[0] if target in lookups else target)
     if not _writable(column, operation):
         raise AirflowFailException(
             f"The file's column {name!r} does not fit: {target!r} of table {table.logical_name} cannot be written "
             f"by {operation}. Set it to None in columns to leave it out. Nothing was written."
         )
-    _check_lookup(table, name, column)
+    if target not in lookups:
+        _check_lookup(table, name, column)
+
+
+def _known_column(table: Table, name: str, target: str) -> Column:
+    from airflow_provider_dynamics.dataverse.errors import UnknownColumn
+
+    try:
+        return table.column(target)
+    except UnknownColumn as error:
+        raise AirflowFailException(
+            f"The file's column {name!r} does not fit: {error} Say in columns which column it goes to, or None to leave "
+            "it out. Nothing was written."
+        ) from error
 
 
 def _writable(column: Column, operation: str) -> bool:
@@ -109,11 +129,11 @@ def _check_lookup(table: Table, name: str, column: Column) -> None:
     """Refuse an id that does not say of which table it is: https://learn.microsoft.com/power-apps/developer/data-platform/webapi/multitable-lookup."""
     choices = [navigation for target, navigation in column.navigation.items() if target != "owner"]
     if len(choices) > 1:
-        columns = ", ".join(repr(f"{navigation}{BIND}") for navigation in sorted(choices))
+        columns = ", ".join(repr(f"{navigation}{BIND}") for navigation in sorted(set(choices)))
         raise AirflowFailException(
             f"The file's column {name!r} does not fit: the lookup {column.name!r} of table {table.logical_name} may point to "
-            f"several tables. Give it as {columns} with values such as '/contacts(<row id>)', or set it to None in columns "
-            "to leave it out. Nothing was written."
+            f"several tables. Name those it is looked up in with lookups, give it as {columns} with values such as "
+            "'/contacts(<row id>)', or set it to None in columns to leave it out. Nothing was written."
         )
 
 
@@ -124,6 +144,38 @@ def _check_bind(table: Table, navigation: str) -> None:
             f"Table {table.logical_name} has no lookup {navigation!r} (its case matters){_nearest(navigation, known)}. "
             "Nothing was written."
         )
+
+
+def _check_made_ids(  # noqa: PLR0917 - the arguments of a load
+    table: Table,
+    in_file: Sequence[str],
+    sent: Iterable[str],
+    operation: str,
+    key: Sequence[str] | None,
+    row_id_from: Sequence[str],
+) -> tuple[str, ...]:
+    """Return the columns that row ids are made from, none where rows bring theirs or have a key."""
+    made_from = tuple(row_id_from) or (tuple(key or ()) if operation == "create" else ())
+    if not made_from:
+        return ()
+    if row_id_from and key:
+        raise AirflowFailException(
+            "key and row_id_from are two answers to one question: a row is found by the values of key, or by the id that "
+            "the values of row_id_from make. Leave one of them out."
+        )
+    primary = table.columns.get(table.primary_id)
+    if primary is not None and not primary.valid_for_create:
+        raise AirflowFailException(
+            f"Table {table.logical_name} does not let the caller choose row ids: leave "
+            f"{'row_id_from' if row_id_from else 'key'} out."
+        )
+    known = [*dict.fromkeys((*sent, *in_file))]
+    if missing := next((name for name in made_from if name not in known), None):
+        raise AirflowFailException(
+            f"{'row_id_from' if row_id_from else 'key'} names {missing!r}, which the file does not have"
+            f"{_nearest(missing, known)}; it has {', '.join(in_file)}. Nothing was written."
+        )
+    return made_from
 
 
 def _check_key(
@@ -138,14 +190,13 @@ def _check_key(
                 f"{table.logical_name}: map a column to it in columns, or name an alternate key in key{_keys(table)}."
             )
         return (table.primary_id,) if table.primary_id in sent else ()
-    if operation == "create":
-        raise AirflowFailException("A create has no key: leave key out, or use operation='upsert'.")
     names = tuple(key)
     if names != (table.primary_id,):
         table.key(table.column(name).name for name in names)
     if missing := [name for name in names if name not in sent]:
         raise AirflowFailException(
-            f"The file has no column for {missing[0]!r} of the key: map one to it in columns. Nothing was written."
+            f"The file has no column for {missing[0]!r} of the key{_nearest(missing[0], sent)}: map one to it in columns. "
+            "Nothing was written."
         )
     return names
 
@@ -156,5 +207,6 @@ def _keys(table: Table) -> str:
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), list(names), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    by_lower = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
+    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from types import TracebackType
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from airflow_provider_dynamics.auth.texts import fitted
 
+if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.errors import DataverseError
-    from airflow_provider_dynamics.formats import FileRow
+    from airflow_provider_dynamics.formats.storage import Place
+    from airflow_provider_dynamics.transfers.loads.row import LoadRow
+    from airflow_provider_dynamics.transfers.segments import Segments
 
 __all__ = ["Limit", "Reject", "Rejects"]
 
 NAMED_REASONS = 3
+LONGEST_REASON = 500  # characters; a wrong value may be a book
+KEY = "rejects"
 
 
 @dataclass(frozen=True)
@@ -53,81 +55,185 @@ class Limit:
         return str(self.count) if self.percent is None else f"{self.percent:g}%"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reject:
-    """One refused row: its place in the file from 1, the service's code, why, and what the row held."""
+    """One refused row.
+
+    :param row: its place in the whole input, from 1
+    :param file: the file it stands in; None for rows out of memory
+    :param table: the table it was meant for
+    :param message: why it was refused
+    :param code: the service's code; None where the row was never sent
+    :param request_id: the service's name for the request, for a support ticket
+    :param retryable: the same row may be taken another time
+    :param column: the table's column at fault, where one is known
+    :param data: what the row held, as its file has it; nothing for a line that was no row
+    :param row_id: the id of the row that is written, where only what had to wait is refused
+    """
 
     row: int
-    code: str | None
+    file: str | None
+    table: str
     message: str
-    data: Mapping[str, Any]
+    code: str | None = None
+    request_id: str | None = None
+    retryable: bool = False
+    column: str | None = None
+    data: Mapping[str, Any] | None = None
+    row_id: str | None = None
 
     @classmethod
-    def by_service(cls, row: FileRow, error: DataverseError) -> Reject:
-        return cls(row.number, error.code or None, error.message, row.row)
+    def of(cls, row: LoadRow, message: str, *, table: str, column: str | None = None) -> Reject:
+        """Return why a row was not even sent."""
+        return cls(row.number, row.file, table, fitted(message, LONGEST_REASON), column=column, data=row.raw)
 
     @classmethod
-    def by_file(cls, row: FileRow) -> Reject:
-        """Return a row that was never sent because of a value its column cannot hold."""
-        return cls(row.number, None, row.error or "", row.row)
+    def by_service(cls, row: LoadRow, error: DataverseError, *, table: str, written: bool = False) -> Reject:
+        """Return why the service refused a row; `written`: only what was left for a later pass."""
+        message = (
+            f"The row is written, and what had to wait is refused: {error.message}"
+            if written
+            else error.message
+        )
+        return cls(
+            row.number,
+            row.file,
+            table,
+            fitted(message),
+            error.code or None,
+            error.request_id or None,
+            error.retryable,
+            data=row.raw,
+            row_id=row.row_id if written else None,
+        )
 
     @property
     def reason(self) -> str:
         return f"{self.code}: {self.message}" if self.code else self.message
 
+    def line(self) -> dict[str, Any]:
+        """Return it as the file of refused rows has it."""
+        from airflow_provider_dynamics.formats.values import plain_value
+
+        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "data"}
+        return {**found, "data": plain_value(self.data) if self.data else None}
+
 
 class Rejects:
     """The file of refused rows, one JSON object a line; made with the first one, in place only when complete.
 
-    Without a path they are only counted. With one and no refused row, a file left by an earlier try is
-    removed, so that what stands there is always of the last load.
+    It is written in segments beside its path, so that what an earlier try has set aside is joined with the
+    rest. Without a path refused rows are only counted. With one and no refused row, a file left by an earlier
+    load is removed: what stands there is always of the last load.
     """
 
-    def __init__(self, path: ObjectStoragePath | None) -> None:
+    def __init__(self, path: Any = None) -> None:
         self._path = path
-        self._closing = ExitStack()
-        self._file: Any = None
-        self._first: list[Reject] = []
+        self._check()
+        self._kept: Segments | None = None
+        self._first: list[str] = []
         self.count = 0
+
+    def _check(self) -> None:
+        from airflow_provider_dynamics.formats.storage import place
+
+        if self._path is not None and place(self._path).folder():
+            raise AirflowFailException(f"rejects_path {self._path} is a folder: add the file's name to it.")
 
     @property
     def written_to(self) -> str | None:
         """The path, if there is a file."""
         return str(self._path) if self.count and self._path is not None else None
 
-    def __enter__(self) -> Self:
-        self._closing.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and not self.count and self._path is not None:
-            _place(self._path).remove()
-        self._closing.__exit__(kind, error, trace)
-
     def add(self, reject: Reject) -> None:
         self.count += 1
         if len(self._first) < NAMED_REASONS:
-            self._first.append(reject)
+            self._first.append(f"row {reject.row}: {fitted(reject.reason.rstrip('. '), LONGEST_REASON)}")
         if self._path is not None:
             self._write(reject)
 
     def first(self) -> str:
-        """Name the first few rows with their reasons."""
-        return "; ".join(f"row {reject.row}: {reject.reason.rstrip('. ')}" for reject in self._first)
+        """Name the first few rows of this try with their reasons."""
+        return "; ".join(self._first)
+
+    def resume(self, files: Sequence[tuple[str, int, int]]) -> bool:
+        """Take up the segments an earlier try has completed, as ``complete`` named them; False if they are not there.
+
+        Then nothing is taken up, and what is left of them is removed.
+        """
+        from airflow_provider_dynamics.transfers.segments import Segment
+
+        if self._path is None:
+            return not files
+        kept = self._segments([Segment(*file) for file in files])
+        if not kept.still_there():
+            kept.remove(others=True)
+            self._kept = None
+            return False
+        self.count = sum(rows for _, rows, _ in files)
+        return True
+
+    def complete(self) -> tuple[tuple[str, int, int], ...]:
+        """Complete what is there so far, and return its segments as (name, rows, bytes)."""
+        if self._kept is None:
+            return ()
+        self._kept.close()
+        return tuple((one.name, one.rows, one.size) for one in self._kept.complete)
+
+    def finish(self) -> None:
+        """Put the file in place, or take away the one of an earlier load if no row was refused.
+
+        What tries that were killed have left beside it goes, too.
+        """
+        from airflow_provider_dynamics.formats.storage import place
+
+        if self._path is None:
+            return
+        if self.count:
+            self._segments().finish("replace")
+        else:
+            place(self._path).remove()
+        if self.count or self._folder().folder():
+            self._segments().remove(others=True)
+            self._kept = None
+
+    def abandon(self) -> None:
+        """Remove what was written; never raises."""
+        if self._kept is not None:
+            self._kept.remove(others=True)
+            self._kept = None
 
     def _write(self, reject: Reject) -> None:
         import msgspec
 
-        if self._file is None:
-            from airflow_provider_dynamics.formats.storage import replacing
+        from airflow_provider_dynamics.formats import Prepared
 
-            self._file = self._closing.enter_context(replacing(_place(self._path), "replace"))
-        self._file.write(msgspec.json.Encoder(decimal_format="number").encode(asdict(reject)) + b"\n")
+        encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
+        try:
+            line = encode(reject.line())
+        except UnicodeEncodeError:  # half a character: as JSON's escape, which no load takes for a text
+            line = encode(_spelled_out(reject.line())).replace(rb"\\ud", rb"\ud")
+        self._segments().append(Prepared(1, line + b"\n"))
+
+    def _folder(self) -> Place:
+        from airflow_provider_dynamics.formats.storage import place
+
+        found = place(self._path)
+        return replace(found, path=posixpath.dirname(found.path))
+
+    def _segments(self, kept: Any = ()) -> Segments:
+        from airflow_provider_dynamics.formats.storage import place
+        from airflow_provider_dynamics.transfers.segments import Segments
+
+        if self._kept is None:
+            self._kept = Segments(place(self._path), "ndjson", (), KEY, kept)
+        return self._kept
 
 
-def _place(path: Any) -> Any:
-    from airflow_provider_dynamics.formats.storage import place
-
-    return place(path)
+def _spelled_out(value: Any) -> Any:
+    """Return the same with halves of characters as Python would write them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_spelled_out(name): _spelled_out(inner) for name, inner in value.items()}
+    return [_spelled_out(inner) for inner in value] if isinstance(value, list) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 from airflow_provider_dynamics.dataverse.pages import Page
 from airflow_provider_dynamics.dataverse.tables import Column, Table
-from airflow_provider_dynamics.formats import FileRow, file_fields, reader, writer
+from airflow_provider_dynamics.formats import file_fields, writer
+from airflow_provider_dynamics.transfers.loads.converting import Converting
+from airflow_provider_dynamics.transfers.loads.sources import open_source
 
 UTC = datetime.timezone.utc
 
@@ -78,9 +81,9 @@ ROW = {
 SENDABLE = {
     name.removeprefix("_").removesuffix("_value"): value
     for name, value in ROW.items()
-    if not name.startswith("@")
+    if not name.startswith("@") and name != "_ownerid_value"
 }
-"""What a load makes of the row: the same under logical names."""
+"""What a load makes of the row: the same under logical names, without the owner, which is never emptied."""
 
 
 def page_of(*rows: dict[str, Any]) -> Page:
@@ -106,6 +109,31 @@ def write(path: Any, *pages: Any, select: tuple[str, ...] = EVERY, **options: An
     return path
 
 
-def read(path: Any, **options: Any) -> list[FileRow]:
-    with reader(path, None, ACCOUNT, **options) as file:
-        return list(file)
+@dataclass(frozen=True)
+class FileRow:
+    """What a load makes of one row of a file, before it is sent."""
+
+    number: int
+    row: Any
+    error: str | None = None
+    column: str | None = None
+
+
+def read(
+    path: Any, *, table: Table = ACCOUNT, columns: dict[str, str | None] | None = None, by_label: bool = False
+) -> list[FileRow]:
+    """Read a file as a load does; a row that is refused is shown as its file has it."""
+    source = open_source(path, table=table.logical_name, allow_empty=True)
+    targets = [(columns or {}).get(name, name) for name in source.columns]
+    sent = [name for name in targets if name is not None]
+    convert = Converting(table, sent, columns=columns, choices_by_label=by_label)
+    found = []
+    for batch in source.batches():
+        convert(batch)
+        found += [
+            FileRow(row.number, row.values)
+            if row.reject is None
+            else FileRow(row.number, row.reject.line()["data"], row.reject.message, row.reject.column)
+            for row in batch
+        ]
+    return found

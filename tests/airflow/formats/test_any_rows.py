@@ -30,6 +30,9 @@ def wire_time(moment: datetime.datetime) -> str:
 ROWS = st.fixed_dictionaries(
     {
         "accountid": st.uuids().map(str),
+        "statecode": st.integers(0, 5),  # every row has one, and an owner
+        "statuscode": st.integers(0, 5),
+        "_ownerid_value": st.uuids().map(str),
         **{
             name: st.none() | values
             for name, values in {
@@ -44,16 +47,13 @@ ROWS = st.fixed_dictionaries(
                 "versionnumber": st.integers(-(2**63), 2**63 - 1),
                 "creditonhold": st.booleans(),
                 "industrycode": st.integers(0, 2**31 - 1),
-                "statecode": st.integers(0, 5),
-                "statuscode": st.integers(0, 5),
-                "new_interests": st.lists(st.integers(0, 99), min_size=1, max_size=3).map(
+                "new_interests": st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True).map(
                     lambda choices: ",".join(map(str, choices))
                 ),
                 "createdon": MOMENTS.map(wire_time),
                 "new_opensat": MOMENTS.map(wire_time),
                 "new_founded": MOMENTS.map(lambda moment: moment.date().isoformat()),
                 "_primarycontactid_value": st.uuids().map(str),
-                "_ownerid_value": st.uuids().map(str),
             }.items()
         },
     }

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_dynamics.formats import FileRow, FormatError, reader
-from tests.airflow.formats.rows import ACCOUNT, EVERY, FORMATS, ROW, page_of, read, wall, write
+from airflow_provider_dynamics.formats import FormatError
+from airflow_provider_dynamics.transfers.loads.sources import open_source
+from tests.airflow.formats.rows import EVERY, FORMATS, ROW, FileRow, page_of, read, wall, write
 
 
 def one(path: pathlib.Path, text: str) -> FileRow:
@@ -25,22 +26,20 @@ def one(path: pathlib.Path, text: str) -> FileRow:
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_the_columns_are_known_before_the_first_row(tmp_path, suffix):
     write(tmp_path / f"a.{suffix}", page_of(ROW))
-    with reader(tmp_path / f"a.{suffix}", None, ACCOUNT) as file:
-        assert file.columns == EVERY
+    assert open_source(tmp_path / f"a.{suffix}", table="account").columns == EVERY
 
 
 def test_ndjson_columns_include_those_that_come_late(tmp_path):
     (tmp_path / "a.ndjson").write_text('{"name":"a"}\n\n{"name":"b","revenue":1.50}\n')
-    with reader(tmp_path / "a.ndjson", None, ACCOUNT) as file:
-        assert file.columns == ("name", "revenue")
-        assert [row.row for row in file] == [{"name": "a"}, {"name": "b", "revenue": Decimal("1.50")}]
+    assert open_source(tmp_path / "a.ndjson", table="account").columns == ("name", "revenue")
+    rows = [row.row for row in read(tmp_path / "a.ndjson")]
+    assert rows == [{"name": "a"}, {"name": "b", "revenue": Decimal("1.50")}]
 
 
 def test_columns_are_renamed_and_typed_by_the_table(tmp_path):
-    (tmp_path / "a.csv").write_text("Umsatz,x@odata.bind\n007.10,/contacts(1)\n")
-    with reader(tmp_path / "a.csv", None, ACCOUNT, {"Umsatz": "revenue"}) as file:
-        assert file.columns == ("Umsatz", "x@odata.bind")
-        assert [row.row for row in file] == [{"revenue": Decimal("7.10"), "x@odata.bind": "/contacts(1)"}]
+    (tmp_path / "a.csv").write_text("Umsatz,x@odata.bind,notes\n007.10,/contacts(1),mine\n")
+    (row,) = read(tmp_path / "a.csv", columns={"Umsatz": "revenue", "notes": None})
+    assert row.row == {"revenue": Decimal("7.10"), "x@odata.bind": "/contacts(1)"}
 
 
 @pytest.mark.parametrize(
@@ -68,9 +67,9 @@ def test_columns_are_renamed_and_typed_by_the_table(tmp_path):
     ],
 )
 def test_text_is_read_as_its_column_wants_it(tmp_path, column, text, value):
-    row = one(tmp_path / "a.csv", f'accountid,{column}\nx,"{text}"\n')
+    row = one(tmp_path / "a.csv", f'description,{column}\nx,"{text}"\n')
     assert row.error is None
-    assert row.row == {"accountid": "x", column: value}
+    assert row.row == {"description": "x", column: value}
 
 
 @pytest.mark.parametrize(
@@ -92,11 +91,11 @@ def test_text_is_read_as_its_column_wants_it(tmp_path, column, text, value):
     ],
 )
 def test_a_wrong_value_spoils_its_row_and_names_the_place(tmp_path, column, text, words):
-    (tmp_path / "a.csv").write_text(f'accountid,{column}\nx,\ny,"{text}"\nz,\n')
+    (tmp_path / "a.csv").write_text(f'description,{column}\nx,\ny,"{text}"\nz,\n')
     good, bad, also_good = read(tmp_path / "a.csv")
     assert (good.error, also_good.error) == (None, None)
     assert (bad.number, bad.column) == (2, column)
-    assert bad.row == {"accountid": "y", column: text}
+    assert bad.row == {"description": "y", column: text}
     assert bad.error is not None
     assert bad.error.startswith(f"column {column}: ")
     assert words in bad.error
@@ -151,14 +150,30 @@ def test_a_wrong_value_in_parquet_spoils_its_row_in_a_form_json_can_hold(tmp_pat
     ("name", "content", "words"),
     [
         pytest.param("a.parquet", b"name,revenue\n1,2\n", "is not a Parquet file", id="text called Parquet"),
-        pytest.param("a.parquet", b"", "is not a Parquet file", id="an empty file called Parquet"),
         pytest.param(
             "a.ndjson", b"PAR1\x15\x04\n", "is not NDJSON: no line of it is a JSON object", id="not JSON"
         ),
-        pytest.param("a.csv", b"", "must name every column", id="CSV without a header"),
+        pytest.param("a.csv", b"\n1,2\n", "must name every column", id="CSV without a header"),
         pytest.param("a.csv", b"a,,b\n1,2,3\n", "must name every column", id="a header with a gap"),
         pytest.param("a.csv", b"a,b,a\n1,2,3\n", "names the column 'a' twice", id="a name twice"),
-        pytest.param("a.csv", b"name\n\xe9\n", "is not UTF-8 text", id="another encoding"),
+        pytest.param("a.csv", b"pr\xe9nom\nx\n", "is not UTF-8 text", id="another encoding"),
+        pytest.param("a.csv", "name\nx\n".encode("utf-16"), "is not UTF-8 text", id="UTF-16"),
+        pytest.param("a.csv", b"a;b\n1;2\n", "has ';' between its values", id="semicolons"),
+        pytest.param(
+            "a.csv", b'"a"b,c\n', "is not CSV with a header: line 1", id="a header with a stray quote"
+        ),
+        pytest.param(
+            "a.csv",
+            b'a,b\n0,x\n1,"x\n2,y\n3,z\n',
+            "is not CSV from line 3 to line 5",
+            id="a quote never closed",
+        ),
+        pytest.param(
+            "a.csv",
+            b'a,b\n1,"x\n2,"y",z\n3,z\n',
+            "is not CSV from line 2 to line 3",
+            id="a quote that swallows one",
+        ),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_gets_one_sentence(tmp_path, name, content, words):
@@ -176,25 +191,28 @@ def test_a_file_that_is_not_there_is_said(tmp_path, suffix):
         read(tmp_path / f"a.{suffix}")
 
 
-def test_a_folder_is_no_file(tmp_path):
-    (tmp_path / "a.csv").mkdir()
-    with pytest.raises(FormatError, match="is a folder"):
-        read(tmp_path / "a.csv")
-
-
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
+        pytest.param("a.csv", 'name\nok\n"x"y\n', "line 3 is not CSV", id="CSV with a stray quote"),
+        pytest.param("a.csv", 'name\nok\n"cut o', "line 3 is not CSV: unexpected end", id="CSV cut off"),
+        pytest.param(
+            "a.csv", "name\nok\n\udce9\n", "not UTF-8 text: it has the byte 0xE9", id="CSV in Latin-1"
+        ),
+        pytest.param("a.ndjson", '{"name":"ok"}\n{"name":"\\ud83d"}\n', "not JSON", id="half a character"),
+        pytest.param(
+            "a.ndjson", '{"name":"ok"}\n{}\n', "it has not a single column", id="NDJSON, an empty object"
+        ),
         pytest.param("a.csv", "name\nok\na,b\n", "2 values, and the header names 1 columns", id="CSV"),
         pytest.param("a.ndjson", '{"name":"ok"}\n{"name":\n', "not JSON", id="NDJSON cut off"),
         pytest.param("a.ndjson", '{"name":"ok"}\n[1]\n', "not a JSON object", id="NDJSON, a list"),
     ],
 )
 def test_a_line_that_is_no_row_spoils_only_itself(tmp_path, name, text, words):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     good, bad = read(tmp_path / name)
     assert good == FileRow(1, {"name": "ok"})
-    assert (bad.number, bad.row, bad.column) == (2, {}, None)
+    assert (bad.number, bad.row, bad.column) == (2, None, None)
     assert bad.error is not None
     assert bad.error.startswith(words)
 

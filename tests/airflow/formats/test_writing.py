@@ -40,6 +40,7 @@ from tests.airflow.formats.rows import (
 )
 
 ROOT = Path(__file__).parents[3]
+FIRST_ID, SECOND_ID = "0f1a7a3c-2b57-4c1d-9f35-3a2a3ac1b001", "0f1a7a3c-2b57-4c1d-9f35-3a2a3ac1b002"
 
 
 def test_every_column_type_has_its_arrow_type():
@@ -98,6 +99,7 @@ def test_parquet_holds_the_values_exactly(tmp_path, page):
     write(tmp_path / "a.parquet", page(ROW))
     (row,) = pq.read_table(tmp_path / "a.parquet").to_pylist()
     assert row == SENDABLE | {
+        "ownerid": None,
         "revenue": Decimal("12345678901234.5678"),
         "address1_latitude": 50.08804,
         "createdon": datetime.datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC),
@@ -230,12 +232,12 @@ def test_ndjson_has_every_column_under_its_logical_name_and_exact_numbers(tmp_pa
 def test_a_change_file_says_what_happened_to_each_row(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     with writer(path, None, file_fields(ACCOUNT, ["name"]), extra={"operation": "string"}) as file:
-        file.write(page_of({"accountid": "1", "name": "one"}), {"operation": "upsert"})
-        file.write([{"accountid": "2"}], {"operation": "delete"})
+        file.write(page_of({"accountid": FIRST_ID, "name": "one"}), {"operation": "upsert"})
+        file.write([{"accountid": SECOND_ID}], {"operation": "delete"})
     assert file.rows == 2
     assert [row.row for row in read(path)] == [
-        {"accountid": "1", "name": "one", "operation": "upsert"},
-        {"accountid": "2", "name": None, "operation": "delete"},
+        {"accountid": FIRST_ID, "name": "one", "operation": "upsert"},
+        {"accountid": SECOND_ID, "name": None, "operation": "delete"},
     ]
 
 
@@ -279,7 +281,7 @@ def test_a_library_that_is_missing_is_named_with_its_extra():
 WITHOUT_ARROW = """
 import sys
 sys.modules["pyarrow"] = None  # as if it were not installed
-from airflow_provider_dynamics.formats import reader, writer
+from airflow_provider_dynamics.formats import raw_file, writer
 from tests.airflow.formats.rows import ACCOUNT, ROW, read, write
 for name in ("a.csv", "a.ndjson"):
     write(sys.argv[1] + name, [ROW])

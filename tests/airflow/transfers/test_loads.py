@@ -60,12 +60,16 @@ def test_a_file_is_loaded_by_its_key_whatever_its_format(run_dag, emulator, tmp_
 
     ran = run_one(run_dag, lambda: load(source, columns={"number": "accountnumber", "title": "name"}))
 
+    assert ran.xcoms["load"].pop("requests") > 0
     assert ran.xcoms["load"] == {
+        "mode": "load",
         "rows": 2,
         "written": 2,
+        "unchanged": 0,
         "rejected": 0,
         "path": str(source),
         "rejects_path": None,
+        "resumed_rows": 0,
         "throttled_seconds": 0.0,
     }
     now = by_number(emulator)
@@ -160,14 +164,19 @@ def test_one_poisoned_row_among_2500_is_set_aside_and_the_rest_is_written(run_da
     summary = ran.xcoms["load"]
     assert (summary["rows"], summary["written"], summary["rejected"]) == (2500, 2499, 1)
     assert summary["rejects_path"] == str(rejects)
-    assert lines(rejects) == [
-        {
-            "row": 1234,
-            "code": "0x80040265",
-            "message": "Bad name",
-            "data": {"accountnumber": "L01234", "name": "poison"},
-        }
-    ]
+    (line,) = lines(rejects)
+    assert line.pop("request_id")
+    assert line == {
+        "row": 1234,
+        "file": str(source),
+        "table": "account",
+        "message": "Bad name",
+        "code": "0x80040265",
+        "retryable": False,
+        "column": None,
+        "row_id": None,
+        "data": {"accountnumber": "L01234", "name": "poison"},
+    }
     loaded = by_number(emulator)
     assert sum(number.startswith("L0") for number in loaded) == 2499
     assert "L01234" not in loaded

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
+import dataclasses
 
 import pytest
 from airflow.sdk import ObjectStoragePath
@@ -12,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow_provider_dynamics.dataverse.errors import UnknownKey
 from airflow_provider_dynamics.dataverse.tables import Column, Key, Table
 from airflow_provider_dynamics.transfers.loads.columns import check_columns
-from airflow_provider_dynamics.transfers.loads.rejects import Limit, Reject, Rejects
+from airflow_provider_dynamics.transfers.loads.rejects import Limit
 from airflow_provider_dynamics.transfers.transfer import storage_path
 
 
@@ -86,6 +85,31 @@ ACCOUNT = Table(
         pytest.param(
             ["accountid", "primarycontactid"], {}, ("accountid", "primarycontactid"), id="a lookup by its id"
         ),
+        pytest.param(
+            ["accountid", "customerid", "customerid.table"],
+            {"lookups": {"customerid", "customerid.table"}},
+            ("accountid", "customerid", "customerid.table"),
+            id="a lookup of several tables that is looked up",
+        ),
+        pytest.param(
+            ["name", "accountnumber"],
+            {"operation": "create", "key": ("accountnumber",)},
+            ("name", "accountnumber"),
+            id="a create by a key",
+        ),
+        pytest.param(
+            ["legacy", "name"],
+            {"columns": {"legacy": None}, "row_id_from": ("legacy",)},
+            ("name",),
+            id="ids made from a column that is left out",
+        ),
+        pytest.param(
+            ["accountnumber", "name"],
+            {"operation": "delete", "row_id_from": ("accountnumber",)},
+            ("accountnumber",),
+            id="a delete by made ids",
+        ),
+        pytest.param([], {}, (), id="no rows at all"),
     ],
 )
 def test_columns_that_fit_are_sent(in_file, arguments, sent):
@@ -124,7 +148,28 @@ def test_columns_that_fit_are_sent(in_file, arguments, sent):
             id="two to one",
         ),
         pytest.param(
-            ["name"], {"operation": "create", "key": ("name",)}, "A create has no key", id="a create by key"
+            ["name"],
+            {"operation": "create", "key": ("number",)},
+            "key names 'number', which the file does not have",
+            id="a create by a key the file lacks",
+        ),
+        pytest.param(
+            ["name"],
+            {"row_id_from": ("nme",)},
+            "row_id_from names 'nme', which the file does not have; did you mean 'name'",
+            id="ids from a column the file lacks",
+        ),
+        pytest.param(
+            ["name", "accountnumber"],
+            {"row_id_from": ("name",), "key": ("accountnumber",)},
+            "Leave one of them out",
+            id="a key and made ids",
+        ),
+        pytest.param(
+            ["accountid", "primarycontactid.nme"],
+            {},
+            "no column 'primarycontactid.nme'",
+            id="a part of a lookup that is not looked up",
         ),
         pytest.param(
             ["accountid", "customerid"], {}, "several tables", id="an id that does not say of which table"
@@ -142,6 +187,16 @@ def test_columns_that_do_not_fit_are_answered_with_what_to_change(in_file, argum
 
     with pytest.raises(AirflowFailException, match=said):
         check_columns(ACCOUNT, in_file, **asked)
+
+
+def test_a_table_that_makes_its_own_ids_takes_none():
+    fixed = dataclasses.replace(
+        ACCOUNT, columns={**ACCOUNT.columns, "accountid": column("accountid", valid_for_create=False)}
+    )
+    with pytest.raises(
+        AirflowFailException, match="does not let the caller choose row ids: leave row_id_from out"
+    ):
+        check_columns(fixed, ["name"], None, "create", (), row_id_from=("name",))
 
 
 @pytest.mark.parametrize(
@@ -180,43 +235,6 @@ def test_refused_rows_are_accepted_up_to_a_count_or_a_share(value, rows, accepte
 def test_a_limit_that_is_none_is_named(value):
     with pytest.raises(AirflowFailException, match="max_rejects"):
         Limit.read(value)
-
-
-def test_rejects_appear_only_when_they_are_complete(tmp_path):
-    path = ObjectStoragePath(str(tmp_path / "rejects.ndjson"))
-    with Rejects(path) as rejects:
-        rejects.add(Reject(7, "0x80040265", "no", {"name": "x", "revenue": Decimal("1.10")}))
-        assert not path.exists()
-
-    lines = path.read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"row": 7, "code": "0x80040265", "message": "no", "data": {"name": "x", "revenue": 1.1}}
-    ]
-    assert "1.10" in lines[0]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["rejects.ndjson"]
-
-
-def test_rejects_of_a_load_that_broke_off_leave_nothing_behind(tmp_path):
-    def broken_load():
-        with Rejects(ObjectStoragePath(str(tmp_path / "rejects.ndjson"))) as rejects:
-            rejects.add(Reject(1, None, "no", {}))
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        broken_load()
-
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_rejects_of_an_earlier_try_do_not_stay_beside_a_good_load(tmp_path):
-    path = tmp_path / "rejects.ndjson"
-    path.write_text("{}\n")
-
-    with Rejects(ObjectStoragePath(str(path))) as rejects:
-        pass
-
-    assert rejects.written_to is None
-    assert not path.exists()
 
 
 def test_a_path_that_brings_its_own_connection_keeps_it():
