@@ -77,11 +77,11 @@ def run_dag(airflow_db):  # noqa: ARG001 - it only has to be there
     Tasks with retries need ``retry_delay=timedelta(0)``, or dag.test() sits out the delay.
     """
 
-    def run(dag, at=None, conf=None) -> Ran:
+    def run(dag, at=None, conf=None, mark_success_pattern=None) -> Ran:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Airflow's own affairs, but not ours
             warnings.filterwarnings("error", module="airflow_provider_dynamics")
-            return _run(dag, at or datetime.now(timezone.utc), conf)
+            return _run(dag, at or datetime.now(timezone.utc), conf, mark_success_pattern)
 
     return run
 
@@ -94,7 +94,7 @@ def dynamics_conn(emulator, monkeypatch):
     return "dynamics_default"
 
 
-def _run(dag, at, conf) -> Ran:
+def _run(dag, at, conf, mark_success_pattern=None) -> Ran:
     from airflow.listeners import hookimpl
     from airflow.sdk.listener import get_listener_manager
     from airflow.sdk.serde import deserialize
@@ -113,7 +113,9 @@ def _run(dag, at, conf) -> Ran:
     errors = Errors()
     get_listener_manager().add_listener(errors)
     try:
-        finished = dag.test(run_after=at, logical_date=at, run_conf=conf)
+        finished = dag.test(
+            run_after=at, logical_date=at, run_conf=conf, mark_success_pattern=mark_success_pattern
+        )
     finally:
         get_listener_manager().pm.unregister(errors)
     ran = Ran(finished.run_id, errors=errors.by_task)

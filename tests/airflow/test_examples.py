@@ -17,6 +17,8 @@ from airflow_provider_dynamics.hooks import DynamicsHook
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 TESTED = {
     "ask_with_fetchxml",
+    "clean_up",
+    "call_actions",
     "etl_round_trip",
     "export_a_table",
     "extract_in_parallel",
@@ -26,9 +28,15 @@ TESTED = {
     "keep_a_snapshot",
     "keep_signed_in",
     "load_files",
+    "load_several_tables",
     "look_up_rows",
+    "move_files",
+    "plan_approve_load",
     "react_to_changes",
+    "replay_rejects",
+    "undo_a_load",
     "wait_for_a_row",
+    "write_rows",
 }
 
 
@@ -43,10 +51,10 @@ def example(emulator, lake, run_dag, monkeypatch):
     for name, value in emulator.airflow_connection("dynamics_default").items():
         monkeypatch.setenv(name, value)
 
-    def run(name, **conf):
+    def run(name, mark_success_pattern=None, **conf):
         dag = runpy.run_path(str(EXAMPLES / f"{name}.py"))["dag"]
         known = {key: value for key, value in {"lake": lake.as_uri(), **conf}.items() if key in dag.params}
-        ran = run_dag(dag, conf=known)
+        ran = run_dag(dag, conf=known, mark_success_pattern=mark_success_pattern)
         assert set(ran.states.values()) <= {"success", "skipped"}, ran.errors
         return ran
 
@@ -75,9 +83,9 @@ def test_the_round_trip_exports_follows_and_loads_with_one_bad_row_set_aside(exa
 
     assert first.xcoms["load_accounts"]["written"] == 9
     assert first.xcoms["load_accounts"]["rejected"] == 1
-    assert json.loads(Path(first.xcoms["load_accounts"]["rejects_path"].removeprefix("file://")).read_text())[
-        "code"
-    ]
+    rejects = Path(first.xcoms["load_accounts"]["rejects_path"].removeprefix("file://"))
+    [reject] = map(json.loads, rejects.read_text().splitlines())
+    assert (reject["row"], reject["column"], reject["data"]["number"]) == (10, "name", "ERP-9")
     assert first.xcoms["account_changes"]["mode"] == "full"
     assert second.xcoms["account_changes"]["mode"] == "delta"
     assert second.xcoms["account_changes"]["upserts"] == 9
@@ -140,7 +148,44 @@ def test_a_file_is_loaded_by_its_key(example, emulator, lake):
     ran = example("load_files")
 
     assert ran.xcoms["report"] == "read 3, wrote 3, set aside 0"
-    assert len(emulator.rows("contoso_shipment")) == before + 3
+    assert ran.xcoms["late"]["written"] == 1
+    assert len(emulator.rows("contoso_shipment")) == before + 4
+
+
+def test_several_tables_that_point_to_each_other_are_loaded(example, emulator, lake):
+    inbox(lake, "customers.csv").write_text(
+        "number,name,parent,main_contact\nT-1,One,T-2,a@x.test\nT-2,Two,,b@x.test\n"
+    )
+    inbox(lake, "contacts.csv").write_text("email,lastname,company\na@x.test,A,T-1\nb@x.test,B,T-2\n")
+    inbox(lake, "shipments.csv").write_text("number,name,customer\nS-1,First,T-2\n")
+
+    ran = example("load_several_tables")
+
+    assert ran.xcoms["report"] == "2 of account, then 1 of contoso_shipment, then 2 of contact"
+    one, two = ({row["accountnumber"]: row for row in emulator.rows("account")}[f"T-{n}"] for n in (1, 2))
+    assert one["_parentaccountid_value"] == two["accountid"]
+    assert all(row["_primarycontactid_value"] for row in (one, two))
+    shipments = {row["contoso_number"]: row for row in emulator.rows("contoso_shipment")}
+    assert shipments["S-1"]["_contoso_accountid_value"] == two["accountid"]
+
+
+def test_refused_rows_are_loaded_again_once_their_cause_is_gone(example, emulator, lake):
+    plug_in = {"code": "0x80040265", "message": "The plug-in is broken"}
+    emulator.fault("poison", table="contoso_shipment", column="contoso_name", value="Shipment 1", **plug_in)
+    rows = [{"contoso_number": f"NEW-{index}", "contoso_name": f"Shipment {index}"} for index in range(200)]
+    inbox(lake, "shipments.ndjson").write_text("\n".join(map(json.dumps, rows)))
+    assert example("load_files").xcoms["shipments"]["rejected"] == 1
+    emulator.clear_faults()
+
+    ran = example("replay_rejects")
+
+    assert ran.xcoms["report"] == "1 of 1 rows are in now; they were refused for 0x80040265"
+    assert any(row["contoso_number"] == "NEW-1" for row in emulator.rows("contoso_shipment"))
+    assert not (lake / "rejected" / "again.ndjson").exists()
+
+
+def test_without_refused_rows_there_is_nothing_to_replay(example):
+    assert set(example("replay_rejects").states.values()) == {"skipped"}
 
 
 def test_fetchxml_views_and_conditions_are_asked(example, emulator):
@@ -216,3 +261,76 @@ def test_a_table_is_read_over_several_workers(example, emulator, lake):
     assert len(files) == len(ran.xcoms["partitions"]) > 1
     assert ran.xcoms["rows_in_all"] == len(emulator.rows("contact"))
     assert sum(pq.read_table(file).num_rows for file in files) == len(emulator.rows("contact"))
+
+
+def test_single_rows_are_written_once_and_end_up_as_the_example_says(example, emulator):
+    ran = example("write_rows")
+
+    customer = ran.xcoms["customer"]
+    assert ran.xcoms["seen"]["telephone1"] == "555-0100"
+    assert ran.xcoms["seen"]["statecode"] == 1
+    assert ran.xcoms["seen"]["description"].startswith("Closed on 2")
+    assert [one["fullname"] for one in ran.xcoms["seen"]["contact_customer_accounts"]] == ["Jon Reyes"]
+    assert ran.xcoms["merged"] is True
+    assert ran.xcoms["removed"] is True
+    [row] = [row for row in emulator.rows("account") if row["name"].startswith("Moreau & Reyes")]
+    assert row["accountid"] == customer
+
+
+def test_actions_and_functions_are_called(example, emulator):
+    ran = example("call_actions")
+
+    [row] = [row for row in emulator.rows("opportunity") if row["opportunityid"] == ran.xcoms["opportunity"]]
+    assert row["statecode"] == 1
+    assert "ReadAccess" in ran.xcoms["access"]["AccessRights"]
+
+
+def test_documents_go_to_their_rows_and_come_back(example, emulator, lake):
+    numbers = [row["accountnumber"] for row in emulator.rows("account") if row["statecode"] == 0][:3]
+    for number in (*numbers, "NOBODY"):
+        inbox(lake, f"contracts/{number}.pdf").write_bytes(b"%PDF " + number.encode())
+
+    ran = example("move_files")
+
+    assert ran.xcoms["report"] == "sent 3, set aside 1, fetched 3"
+    for number in numbers:
+        assert (lake / "contracts" / number / f"{number}.pdf").read_bytes() == b"%PDF " + number.encode()
+
+
+def test_old_rows_are_deleted_by_a_job(example, emulator):
+    days = sorted(row["createdon"][:10] for row in emulator.rows("contoso_shipment"))
+    before = days[len(days) // 2]
+    kept = {
+        row["contoso_number"]
+        for row in emulator.rows("contoso_shipment")
+        if row["createdon"] >= before or row["statecode"] != 0
+    }
+
+    ran = example("clean_up", before=before)
+
+    assert ran.xcoms["report"] == f"deleted {len(days) - len(kept)}, left 0"
+    assert {row["contoso_number"] for row in emulator.rows("contoso_shipment")} == kept
+    assert 0 < len(kept) < len(days)
+
+
+def test_a_plan_is_shown_and_approved_before_the_load_which_can_be_undone(example, emulator, lake):
+    before = {row["contoso_number"]: row["contoso_name"] for row in emulator.rows("contoso_shipment")}
+    one, other, *_ = before
+    inbox(lake, "shipments.csv").write_text(
+        f"number,title\n{one},Renamed\n{other},{before[other]}\nNEW-1,New\n"
+    )
+
+    # the approval itself needs somebody to give it: tests/real_airflow does
+    loaded = example("plan_approve_load", mark_success_pattern="approve")
+    plan, load = loaded.xcoms["plan"], loaded.xcoms["load"]
+    assert (plan["creates"], plan["updates"], plan["unchanged"]) == (1, 1, 1)
+    assert (load["written"], load["unchanged"]) == (2, 1)
+    assert {row["contoso_number"]: row["contoso_name"] for row in emulator.rows("contoso_shipment")} == {
+        **before,
+        one: "Renamed",
+        "NEW-1": "New",
+    }
+
+    undone = example("undo_a_load", undo_path=f"{lake.as_uri()}/undo/plan_approve_load/{loaded.run_id}/")
+    assert (undone.xcoms["undo"]["restored"], undone.xcoms["undo"]["deleted"]) == (1, 1)
+    assert {row["contoso_number"]: row["contoso_name"] for row in emulator.rows("contoso_shipment")} == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import pendulum
 import pytest
@@ -14,7 +15,21 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, Task
 from airflow_provider_dynamics.auth.tokens import SHARED
 from airflow_provider_dynamics.compat import HAS_RETRY_POLICY
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.operators import DynamicsQueryOperator, DynamicsRefreshTokenOperator
+from airflow_provider_dynamics.operators import (
+    DynamicsActionOperator,
+    DynamicsAssociateOperator,
+    DynamicsBulkDeleteOperator,
+    DynamicsCreateRowOperator,
+    DynamicsDeleteRowOperator,
+    DynamicsDisassociateOperator,
+    DynamicsFunctionOperator,
+    DynamicsGetRowOperator,
+    DynamicsJobOperator,
+    DynamicsMergeRowsOperator,
+    DynamicsQueryOperator,
+    DynamicsRefreshTokenOperator,
+    DynamicsUpdateRowOperator,
+)
 from airflow_provider_dynamics.operators.base import names, odata_text, whole_number
 from airflow_provider_dynamics.retry import (
     DEFAULT_RETRY_POLICY,
@@ -22,21 +37,39 @@ from airflow_provider_dynamics.retry import (
     DynamicsRetryPolicy,
     reason_of,
 )
-from airflow_provider_dynamics.sensors import DynamicsCredentialExpirySensor, DynamicsRowSensor
+from airflow_provider_dynamics.sensors import (
+    DynamicsCredentialExpirySensor,
+    DynamicsJobSensor,
+    DynamicsRowSensor,
+)
 from airflow_provider_dynamics.transfers import (
     DynamicsChangesToObjectStorageOperator,
+    DynamicsFileToObjectStorageOperator,
     DynamicsPartitionsOperator,
     DynamicsToObjectStorageOperator,
     DynamicsToSqlOperator,
+    DynamicsUpsertRowsOperator,
+    ObjectStorageToDynamicsFileOperator,
     ObjectStorageToDynamicsOperator,
+    ObjectStorageToDynamicsTablesOperator,
 )
 from tests.airflow.fakes import FakeClient, FakeHook
 
 on_emulator = pytest.mark.usefixtures("dynamics_conn")
+OPTIONS = "caller_object_id detect_duplicates bypass_business_logic bypass_steps bypass_flows solution tag"
 MOMENT = pendulum.datetime(2026, 3, 1, 12, 30, tz="Europe/Berlin")
-MINIMAL = {
+MINIMAL: dict[type, dict[str, Any]] = {
     DynamicsQueryOperator: {"table": "account"},
     DynamicsRefreshTokenOperator: {},
+    DynamicsGetRowOperator: {"table": "account"},
+    DynamicsCreateRowOperator: {"table": "account", "row": {}},
+    DynamicsUpdateRowOperator: {"table": "account", "row": {}},
+    DynamicsDeleteRowOperator: {"table": "account"},
+    DynamicsAssociateOperator: {"table": "account", "navigation": "x"},
+    DynamicsDisassociateOperator: {"table": "account", "navigation": "x"},
+    DynamicsMergeRowsOperator: {"table": "account"},
+    DynamicsActionOperator: {"action": "x"},
+    DynamicsFunctionOperator: {"function": "x"},
     DynamicsRowSensor: {"table": "account"},
     DynamicsCredentialExpirySensor: {},
     DynamicsToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
@@ -44,7 +77,19 @@ MINIMAL = {
     DynamicsChangesToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
     DynamicsToSqlOperator: {"table": "account", "sql_conn_id": "x"},
     ObjectStorageToDynamicsOperator: {"table": "account", "source_path": "x.csv"},
+    ObjectStorageToDynamicsTablesOperator: {"tables": []},
+    DynamicsUpsertRowsOperator: {"table": "account", "rows": []},
+    DynamicsBulkDeleteOperator: {"table": "account"},
+    DynamicsJobOperator: {"action": "x"},
+    DynamicsJobSensor: {"job_id": "x"},
+    ObjectStorageToDynamicsFileOperator: {"table": "account", "column": "x", "source_path": "x"},
+    DynamicsFileToObjectStorageOperator: {"table": "account", "column": "x", "destination_path": "x"},
 }
+LOAD = (
+    "dynamics_conn_id on_row_error rejects_path rejects_conn_id max_rejects dry_run plan_path skip_unchanged undo_path "
+    "caller_object_id detect_duplicates bypass_business_logic bypass_steps bypass_flows solution tag"
+)
+"""What every load has."""
 
 
 def render(operator, **values):
@@ -71,6 +116,30 @@ def query(*answers, **arguments):
             ),
         ),
         (DynamicsRefreshTokenOperator, "dynamics_conn_id"),
+        (DynamicsGetRowOperator, "dynamics_conn_id table row_id key select expand if_missing"),
+        (DynamicsCreateRowOperator, f"dynamics_conn_id table row blank {OPTIONS}"),
+        (DynamicsUpdateRowOperator, f"dynamics_conn_id table row row_id key if_match blank {OPTIONS}"),
+        (DynamicsDeleteRowOperator, f"dynamics_conn_id table row_id key if_match if_missing {OPTIONS}"),
+        (
+            DynamicsAssociateOperator,
+            f"dynamics_conn_id table row_id key navigation other_row_id other_key other_table {OPTIONS}",
+        ),
+        (
+            DynamicsDisassociateOperator,
+            f"dynamics_conn_id table row_id key navigation other_row_id other_key other_table {OPTIONS}",
+        ),
+        (
+            DynamicsMergeRowsOperator,
+            f"dynamics_conn_id table row_id key other_row_id other_key content check_parents {OPTIONS}",
+        ),
+        (
+            DynamicsActionOperator,
+            f"dynamics_conn_id action parameters table row_id key repeatable checked {OPTIONS}",
+        ),
+        (
+            DynamicsFunctionOperator,
+            f"dynamics_conn_id function parameters table row_id key checked {OPTIONS}",
+        ),
         (DynamicsRowSensor, "dynamics_conn_id table filter row_id"),
         (DynamicsCredentialExpirySensor, "dynamics_conn_id warn_days"),
         (
@@ -102,8 +171,36 @@ def query(*answers, **arguments):
         (
             ObjectStorageToDynamicsOperator,
             (
-                "dynamics_conn_id source_path table operation key columns source_conn_id file_format on_row_error "
-                "rejects_path rejects_conn_id max_rejects"
+                f"{LOAD} source_path table operation key columns lookups on_missing_lookup choices_by_label "
+                "row_id_from blank allow_empty source_conn_id file_format"
+            ),
+        ),
+        (ObjectStorageToDynamicsTablesOperator, f"{LOAD} tables source_conn_id"),
+        (
+            DynamicsUpsertRowsOperator,
+            f"{LOAD} table rows operation key columns lookups on_missing_lookup choices_by_label row_id_from blank",
+        ),
+        (
+            DynamicsBulkDeleteOperator,
+            f"dynamics_conn_id table filter fetch_xml saved_query user_query job_name {OPTIONS}",
+        ),
+        (
+            DynamicsJobOperator,
+            f"dynamics_conn_id action parameters table row_id key checked {OPTIONS}",
+        ),
+        (DynamicsJobSensor, "dynamics_conn_id job_id"),
+        (
+            ObjectStorageToDynamicsFileOperator,
+            (
+                "dynamics_conn_id source_path source_conn_id table column row_id key file_name content_type if_none "
+                f"on_file_error concurrency {OPTIONS}"
+            ),
+        ),
+        (
+            DynamicsFileToObjectStorageOperator,
+            (
+                "dynamics_conn_id table column destination_path destination_conn_id row_id key filter if_exists "
+                "on_missing on_file_error concurrency"
             ),
         ),
     ],
