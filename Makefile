@@ -13,7 +13,7 @@ define step
 	else printf ' FAILED\n%s\n' "step '$(1)' failed, its log is $(LOGS)/$(3).log; the last lines:"; tail -n 20 $(LOGS)/$(3).log; exit 1; fi
 endef
 
-.PHONY: demo airflow test test-oldest wheel-check lint format bench requirements clean
+.PHONY: demo airflow test test-oldest drills wheel-check lint format bench requirements clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m tests.demo
@@ -26,6 +26,10 @@ test: $(VENV)/ready
 
 test-oldest: $(OLDEST)/ready
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+# workers killed at thirty random moments of a load, a quarter of an hour
+drills: $(VENV)/ready
+	DYNAMICS_KILLS=30 $(BIN)/python -m pytest --log-cli-level=INFO tests/real_airflow/test_loads.py $(PYTEST_ARGS)
 
 wheel-check: $(VENV)/ready
 	$(BIN)/python -m tests.wheel_check

@@ -170,13 +170,13 @@ class AirflowStack:
             return False
         return all((health.get(part) or {}).get("status") == "healthy" for part in HEALTHY)
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
-        """Ask `condition` until it answers something true; return that."""
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 120, every: float = 0.5) -> Any:
+        """Ask `condition`, `every` so many seconds, until it answers something true; return that."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if answer := condition():
                 return answer
-            time.sleep(0.5)
+            time.sleep(every)
         raise StackError(f"waited {seconds:.0f} s for {what}; the logs are in {self.home}")
 
     def call(self, method: str, path: str, json_body: Any = None, **parameters: str) -> Any:
