@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import pathlib
 import sys
 import tempfile
 import time
 import types
+import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from benchmarks.pages import SELECT
+from benchmarks.pages import SELECT, new_row
 
 WIRE_SELECT = [f"_{name}_value" if name == "primarycontactid" else name for name in SELECT]
 PAGE_SIZE = 5_000
@@ -164,6 +166,17 @@ def task_context(table: Any) -> Any:
     return {"ti": task, "task_state_store": StateStore(), "asset_state_store": {table: StateStore()}}
 
 
+def stub_hook(url: str) -> Any:
+    """Return a hook whose client asks the stub."""
+    from airflow_provider_dynamics.hooks import DynamicsHook
+
+    class StubHook(DynamicsHook):
+        def get_conn(self, **options: Any) -> Any:
+            return our_client(url)
+
+    return StubHook()
+
+
 def export_operator(url: str, folder: pathlib.Path, lanes: int | None = None) -> Iterator[int]:
     """DynamicsToObjectStorageOperator.execute, as a task runs it."""
     import pyarrow.json
@@ -173,12 +186,7 @@ def export_operator(url: str, folder: pathlib.Path, lanes: int | None = None) ->
     import airflow_provider_dynamics.dataverse.client
     import airflow_provider_dynamics.formats  # noqa: F401 - the same; the task imports both when it runs
     from airflow_provider_dynamics.assets import table_asset
-    from airflow_provider_dynamics.hooks import DynamicsHook
     from airflow_provider_dynamics.transfers import DynamicsToObjectStorageOperator
-
-    class StubHook(DynamicsHook):
-        def get_conn(self, **options: Any) -> Any:
-            return our_client(url)
 
     operator = DynamicsToObjectStorageOperator(
         task_id="export",
@@ -189,10 +197,53 @@ def export_operator(url: str, folder: pathlib.Path, lanes: int | None = None) ->
         destination_path=ObjectStoragePath(f"file://{folder}/operator.parquet"),
         inlets=[(table := table_asset("account", url))],
     )
-    operator.hook = StubHook()
+    operator.hook = stub_hook(url)
     context = task_context(table)
     yield 0
     yield operator.execute(context)["rows"]
+
+
+def create_operator(url: str, folder: pathlib.Path, suffix: str = "ndjson") -> Iterator[int]:
+    """ObjectStorageToDynamicsOperator.execute, as a task runs it, from a file of JSON lines or Parquet."""
+    import msgspec
+    import pyarrow.parquet  # noqa: F401 - imported here so that it is not timed
+    from airflow.sdk import ObjectStoragePath
+
+    import airflow_provider_dynamics.dataverse.client
+    import airflow_provider_dynamics.formats  # noqa: F401 - the same; the task imports both when it runs
+    from airflow_provider_dynamics.assets import table_asset
+    from airflow_provider_dynamics.transfers import ObjectStorageToDynamicsOperator
+
+    source = folder / f"rows.{suffix}"
+    lines = folder / "rows.ndjson"
+    with lines.open("wb") as file:
+        for serial in range(told(url, "wanted")):
+            file.write(msgspec.json.encode(new_row(serial)) + b"\n")
+    if suffix == "parquet":
+        maker = multiprocessing.get_context("spawn").Process(target=as_parquet, args=(lines, source))
+        maker.start()  # a process of its own: what it needs does not count
+        maker.join()
+    operator = ObjectStorageToDynamicsOperator(
+        task_id="load",
+        table="account",
+        operation="create",
+        row_id_from=["accountnumber"],
+        source_path=ObjectStoragePath(f"file://{source}"),
+    )
+    operator.hook = stub_hook(url)
+    context = task_context(table_asset("account", url))
+    yield 0
+    yield min(operator.execute(context)["written"], told(url, "created"))
+
+
+def as_parquet(lines: pathlib.Path, target: pathlib.Path) -> None:
+    """Make a Parquet file of a file of JSON lines."""
+    import pyarrow.json
+    import pyarrow.parquet
+
+    with pyarrow.json.open_json(lines) as read, pyarrow.parquet.ParquetWriter(target, read.schema) as made:
+        for batch in read:
+            made.write_batch(batch)
 
 
 def export_microsoft(url: str, folder: pathlib.Path) -> Iterator[int]:
@@ -205,6 +256,61 @@ def export_microsoft(url: str, folder: pathlib.Path) -> Iterator[int]:
         rows = client.records.list("account", select=WIRE_SELECT, page_size=PAGE_SIZE)
         rows.to_dataframe().to_parquet(folder / "microsoft.parquet")
         yield len(rows)
+
+
+def told(url: str, what: str) -> int:
+    """Return a number that the server tells: "wanted" rows, or rows "created" since it was last asked."""
+    with urllib.request.urlopen(f"{url}/_{what}/0", timeout=10) as reply:  # noqa: S310 - loopback
+        return int(reply.read())
+
+
+def new_rows(url: str) -> list[dict[str, Any]]:
+    """Return as many rows to create as are wanted."""
+    return [new_row(serial) for serial in range(told(url, "wanted"))]
+
+
+def create_ours(url: str, _: pathlib.Path) -> Iterator[int]:
+    """Client.bulk, every outcome looked at."""
+    with our_client(url) as client:
+        given = new_rows(url)
+        yield 0
+        done = sum(one.error is None for one in client.bulk("account", given, "create"))
+        yield min(done, told(url, "created"))
+
+
+def create_drawn(url: str, _: pathlib.Path) -> Iterator[int]:
+    """Client.bulk, of rows that are made while they are written."""
+    with our_client(url) as client:
+        given = map(new_row, range(told(url, "wanted")))
+        yield 0
+        done = sum(one.error is None for one in client.bulk("account", given, "create"))
+        yield min(done, told(url, "created"))
+
+
+def create_microsoft(url: str, _: pathlib.Path) -> Iterator[int]:
+    """records.create of Microsoft's SDK, called with 1,000 rows at a time, as its documentation advises."""
+    with microsoft_client(url) as client:
+        given = new_rows(url)
+        yield 0
+        for start in range(0, len(given), 1_000):
+            client.records.create("account", given[start : start + 1_000])
+        yield told(url, "created")
+
+
+def create_floor(url: str, _: pathlib.Path) -> Iterator[int]:
+    """Requests and msgspec by hand: 1,000 rows are encoded, then sent, one after the other."""
+    import msgspec
+    import requests
+
+    kind = {"@odata.type": "Microsoft.Dynamics.CRM.account"}
+    with requests.Session() as session:
+        given = new_rows(url)
+        yield 0
+        for start in range(0, len(given), 1_000):
+            body = msgspec.json.encode({"Targets": [{**kind, **row} for row in given[start : start + 1_000]]})
+            address = f"{url}/api/data/v9.2/accounts/Microsoft.Dynamics.CRM.CreateMultiple"
+            msgspec.json.decode(session.post(address, data=body, timeout=60).content)
+        yield told(url, "created")
 
 
 CONTENDERS: dict[str, Callable[[str, pathlib.Path], Iterator[int]]] = {
@@ -220,6 +326,12 @@ CONTENDERS: dict[str, Callable[[str, pathlib.Path], Iterator[int]]] = {
     "export-operator": export_operator,
     "export-operator-1": partial(export_operator, lanes=1),
     "export-microsoft": export_microsoft,
+    "create-ours": create_ours,
+    "create-drawn": create_drawn,
+    "create-operator": create_operator,
+    "create-operator-parquet": partial(create_operator, suffix="parquet"),
+    "create-microsoft": create_microsoft,
+    "create-floor": create_floor,
 }
 
 

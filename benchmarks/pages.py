@@ -1,4 +1,4 @@
-"""The rows every contender reads: 14 columns of account, the same bytes on every run.
+"""The rows every contender reads, 14 columns of account, and those it creates: the same bytes on every run.
 
 Names, e-mail addresses and cities are of believable length and variety, some values are null, and money has
 cents, because a page of equal rows would flatter whoever caches or compresses.
@@ -41,6 +41,17 @@ def page_value(number: int) -> bytes:
     chance = random.Random(number)
     rows = [_row(number * PAGE_ROWS + place, chance) for place in range(PAGE_ROWS)]
     return msgspec.json.Encoder(decimal_format="number").encode(rows)
+
+
+def new_row(serial: int) -> dict[str, Any]:
+    """Return a row of five columns to be created."""
+    return {
+        "name": f"{CITIES[serial % 10]} {TRADES[serial % 7]} {serial}",
+        "accountnumber": f"A{serial:08}",
+        "telephone1": f"+49 221 {serial:08}",
+        "address1_city": CITIES[serial % 10],
+        "numberofemployees": serial % 5_000,
+    }
 
 
 def _row(serial: int, chance: random.Random) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A server that costs next to nothing: every page is built before the first request, and sent in one write.
 
-It answers what a read of `account` asks, by our client and by Microsoft's SDK, and nothing else. TCP_NODELAY
+It answers what reading `account` and CreateMultiple ask, by our client and by Microsoft's SDK, and nothing else;
+rows to create are counted, not read. TCP_NODELAY
 is set: without it the kernel holds back small answers for 40 ms, and a benchmark measures that instead.
 
 Read in windows of createdon, row number n of N counts as created n/N of the way through five years, whatever its
@@ -14,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +27,7 @@ from benchmarks.pages import DISTINCT_PAGES, PAGE_ROWS, page_value
 API = "/api/data/v9.2"
 AT_ONCE = 16  # requests, recommended to clients
 COUNTABLE = 50_000  # rows
+MOST_CREATED = 5_000  # rows by one request
 FIRST_DAY = datetime(2019, 1, 1, tzinfo=timezone.utc)
 FIVE_YEARS = 5 * 365 * 86_400  # seconds
 TYPES = {
@@ -97,7 +100,8 @@ DEFINITION = {
 class Stub:
     """Listens on a loopback port until the process ends.
 
-    `/_rows/N` sets how many rows the table has, `/_latency/S` how many seconds every answer is late.
+    `/_rows/N` sets how many rows the table has, `/_latency/S` how many seconds every answer is late;
+    `/_wanted/0` gives the number of rows, for who creates as many, `/_created/0` how many were created, and starts anew.
     """
 
     def __init__(self, pages: int = DISTINCT_PAGES) -> None:
@@ -106,6 +110,9 @@ class Stub:
         self._cells = [bytes(row) for value in self._values for row in rows.decode(value)]
         self._rows = pages * PAGE_ROWS
         self._latency = 0.0
+        self._created_rows = 0
+        self._counting = threading.Lock()
+        self._ids = b",".join(b'"%s"' % str(uuid.UUID(int=number)).encode() for number in range(MOST_CREATED))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -131,21 +138,33 @@ class Stub:
 
     def _answer(self, target: str, body: bytes) -> bytes:
         if target.startswith("/_"):
-            self._set(*target[2:].split("/"))
-            return _response(b"{}")
+            return _response(b"%d" % self._set(*target[2:].split("/")))
+        if target.endswith("CreateMultiple"):
+            return self._create(body.count(b'"@odata.type"'))
         if target == f"{API}/$batch":
             return self._batch(body)
         return _response(self._json(unquote(target)))
 
-    def _set(self, name: str, value: str) -> None:
+    def _set(self, name: str, value: str) -> int:
         if name == "rows":
             self._rows = int(value)
-        else:
+        elif name == "latency":
             self._latency = float(value)
+        elif name == "created":
+            created, self._created_rows = self._created_rows, 0
+            return created
+        return self._rows
+
+    def _create(self, rows: int) -> bytes:
+        with self._counting:
+            self._created_rows += rows
+        return _response(b'{"Ids":[' + self._ids[: rows * 39 - 1] + b"]}")
 
     def _json(self, target: str) -> bytes:
         if target.startswith(f"{API}/EntityDefinitions"):
             return msgspec.json.encode(_metadata(target))
+        if target.startswith(f"{API}/sdkmessagefilters"):
+            return b'{"value":[{"sdkmessagefilterid":"1"}]}'
         if target.startswith(f"{API}/RetrieveTotalRecordCount"):
             counted = {"Keys": ["account"], "Values": [self._rows]}
             return msgspec.json.encode({"EntityRecordCountCollection": counted})
