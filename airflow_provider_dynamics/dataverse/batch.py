@@ -10,20 +10,23 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
 from airflow_provider_dynamics.dataverse.errors import DataverseError
-from airflow_provider_dynamics.dataverse.exchange import Request, Response
+from airflow_provider_dynamics.dataverse.exchange import Request, Response, Sender
 from airflow_provider_dynamics.dataverse.row_requests import RowRequest
 from airflow_provider_dynamics.dataverse.session import sendable
+from airflow_provider_dynamics.dataverse.throttle import Stop
 
 __all__ = [
     "MOST",
     "Addressed",
     "BatchOutcome",
+    "BatchSender",
     "Part",
     "checked",
     "failed_part",
@@ -256,3 +259,11 @@ def _cut(piece: bytes) -> tuple[str, bytes, bytes]:
 def _headers(text: str) -> CaseInsensitiveDict[str]:
     pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
     return CaseInsensitiveDict((name.strip(), value.strip()) for name, _, value in pairs)
+
+
+class BatchSender(Sender, Protocol):
+    """One that sends several requests in one, too."""
+
+    def send_together(
+        self, requests: Sequence[Request | ChangeSet], stop: Stop | None = None
+    ) -> Sequence[BatchOutcome]: ...

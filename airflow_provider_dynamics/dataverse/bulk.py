@@ -13,8 +13,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_dynamics.dataverse.batch import BatchSender
 from airflow_provider_dynamics.dataverse.chunks import Chunks, Result
-from airflow_provider_dynamics.dataverse.exchange import BatchSender
 from airflow_provider_dynamics.dataverse.existing import Existing
 from airflow_provider_dynamics.dataverse.kept import Kept
 from airflow_provider_dynamics.dataverse.odata import Row

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.dataverse.columns import Column, Option
 from airflow_provider_dynamics.dataverse.odata import LOOKUPS
 
-if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.tables import Column
-
-__all__ = ["CURRENCIES", "FOR_WRITING", "Detail", "Option", "detail_of", "money_places", "with_details"]
+__all__ = ["CURRENCIES", "FOR_WRITING", "Detail", "detail_of", "money_places", "with_details"]
 
 Get: TypeAlias = "Callable[[str], Any]"
 """Sends a GET and returns the answer's JSON."""
@@ -31,19 +29,6 @@ _MONEY_PLACES = {
     CURRENCIES: ("transactioncurrencies", "currencyprecision"),
 }
 _MOST_MONEY_PLACES = 4  # that storage keeps
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One choice of a column: its number, and its labels, the one in the user's language first."""
-
-    value: int
-    labels: tuple[str, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """What the user calls it, "" if it has no label."""
-        return self.labels[0] if self.labels else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from airflow_provider_dynamics.dataverse.throttle import Stop
 
-if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.batch import BatchOutcome
-    from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
-
-__all__ = ["BatchSender", "Request", "Response", "Sender"]
+__all__ = ["Request", "Response", "Sender"]
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,3 @@ class Sender(Protocol):
     """What the rest of this package needs of a transport."""
 
     def send(self, request: Request, stop: Stop | None = None) -> Response: ...
-
-
-class BatchSender(Sender, Protocol):
-    """One that sends several requests in one, too."""
-
-    def send_together(
-        self, requests: Sequence[Request | ChangeSet], stop: Stop | None = None
-    ) -> Sequence[BatchOutcome]: ...

@@ -14,13 +14,14 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_dynamics.dataverse import planning, sources
+from airflow_provider_dynamics.dataverse.batch import BatchSender
 from airflow_provider_dynamics.dataverse.crew import Crew, LanePage, Open
 from airflow_provider_dynamics.dataverse.errors import Interrupted
 from airflow_provider_dynamics.dataverse.pages import Page
 from airflow_provider_dynamics.dataverse.planning import Plan
 from airflow_provider_dynamics.dataverse.query import Query, Source
 from airflow_provider_dynamics.dataverse.sizes import LARGEST_PAGE
-from airflow_provider_dynamics.dataverse.statistics import Asked, BatchSender, windowed
+from airflow_provider_dynamics.dataverse.statistics import Asked, windowed
 from airflow_provider_dynamics.dataverse.tables import Column, Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from airflow_provider_dynamics.dataverse.windows import Window

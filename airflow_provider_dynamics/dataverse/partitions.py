@@ -5,10 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from airflow_provider_dynamics.dataverse import planning
+from airflow_provider_dynamics.dataverse.batch import BatchSender
 from airflow_provider_dynamics.dataverse.planning import Plan
 from airflow_provider_dynamics.dataverse.query import Query
 from airflow_provider_dynamics.dataverse.sizes import LARGEST_PAGE
-from airflow_provider_dynamics.dataverse.statistics import Asked, BatchSender
+from airflow_provider_dynamics.dataverse.statistics import Asked
 from airflow_provider_dynamics.dataverse.tables import Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from airflow_provider_dynamics.dataverse.windows import Window

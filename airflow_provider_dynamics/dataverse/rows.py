@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from airflow_provider_dynamics.dataverse import errors, inner, odata, reading, settled, states
-from airflow_provider_dynamics.dataverse.exchange import BatchSender, Request, Response
+from airflow_provider_dynamics.dataverse.batch import BatchSender
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.odata import LOOKUPS, Row
 from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
 from airflow_provider_dynamics.dataverse.pages import decoded

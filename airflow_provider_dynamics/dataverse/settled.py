@@ -10,10 +10,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.batch import BatchOutcome
+from airflow_provider_dynamics.dataverse.batch import BatchOutcome, BatchSender
 from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
 from airflow_provider_dynamics.dataverse.comparing import compared_columns, differences, readable
-from airflow_provider_dynamics.dataverse.exchange import BatchSender, Request, Response
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.pages import decoded
 from airflow_provider_dynamics.dataverse.row_requests import NewRow, RowRequest

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.batch import BatchSender
 from airflow_provider_dynamics.dataverse.errors import DataverseError
-from airflow_provider_dynamics.dataverse.exchange import BatchSender, Request, Response
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.existing import Existing
 from airflow_provider_dynamics.dataverse.finding import find_rows
 from airflow_provider_dynamics.dataverse.kept import Kept, perhaps_written

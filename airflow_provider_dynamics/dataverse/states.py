@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors, settled
+from airflow_provider_dynamics.dataverse.batch import BatchSender
 from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
-from airflow_provider_dynamics.dataverse.exchange import BatchSender, Request, Response
+from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.tables import Table
 from airflow_provider_dynamics.dataverse.throttle import Stop

@@ -10,29 +10,23 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_dynamics.dataverse import counts, errors, reading
-from airflow_provider_dynamics.dataverse.batch import BatchOutcome
-from airflow_provider_dynamics.dataverse.exchange import Request, Sender
+from airflow_provider_dynamics.dataverse.batch import BatchOutcome, BatchSender
+from airflow_provider_dynamics.dataverse.exchange import Request
 from airflow_provider_dynamics.dataverse.pages import decoded
 from airflow_provider_dynamics.dataverse.query import Query
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from airflow_provider_dynamics.dataverse.windows import Window
 
-__all__ = ["Asked", "BatchSender", "windowed"]
+__all__ = ["Asked", "windowed"]
 
 log = logging.getLogger(__name__)
 
 _UNANSWERED = (errors.BadRequest, errors.NotFound, errors.Forbidden, errors.ServerError)
 _COUNT = "rows_counted"
-
-
-class BatchSender(Sender, Protocol):
-    """A transport that can send requests together."""
-
-    def send_together(self, requests: Sequence[Request], stop: Stop | None = None) -> list[BatchOutcome]: ...
 
 
 def windowed(query: Query, window: Window, tables: Tables, *more: str) -> Query:

@@ -11,14 +11,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse.columns import Column, Option
 from airflow_provider_dynamics.dataverse.details import (
     CURRENCIES,
     FOR_WRITING,
-    Option,
     detail_of,
     money_places,
     with_details,
@@ -28,36 +27,6 @@ from airflow_provider_dynamics.dataverse.odata import LOOKUPS
 from airflow_provider_dynamics.dataverse.pages import decoded
 
 __all__ = ["LOOKUPS", "Column", "Key", "Option", "Table", "Tables", "did_you_mean"]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column; `type` is Dataverse's AttributeType ("String", "Money", "Lookup", "MultiSelectPicklist", …).
-
-    `wire_name` is what rows call it (`_primarycontactid_value` for a lookup). `navigation` gives, for each
-    table a lookup may point to, the name to bind it by. `precision`, `max_length`, `date_behavior`, `minimum`
-    and `maximum` are None where they do not apply or were not asked for. `options` are what a choice or a yes
-    and no can be, and `places` the decimal places that the service keeps of a number: both only in a table
-    that was read for writing. `table` is the logical name of the table it belongs to.
-    """
-
-    name: str
-    type: str
-    wire_name: str
-    valid_for_create: bool = True
-    valid_for_update: bool = True
-    valid_for_read: bool = True
-    precision: int | None = None
-    max_length: int | None = None
-    date_behavior: str | None = None
-    targets: tuple[str, ...] = ()
-    navigation: Mapping[str, str] = field(default_factory=dict)
-    table: str = ""
-    precision_source: int | None = None
-    minimum: Decimal | None = None
-    maximum: Decimal | None = None
-    places: int | None = None
-    options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,33 +6,15 @@ The stored rows are read by id or key, a batch in few requests, while earlier ba
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.transfers.loads.row import LoadRow, Stage, open_rows
+from airflow_provider_dynamics.transfers.loads.row import Action, Compared, LoadRow, Stage, open_rows
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
     from airflow_provider_dynamics.dataverse.tables import Column, Table
 
-__all__ = ["Action", "Compared", "Comparing"]
-
-Action = Literal["create", "update", "delete", "unchanged", "missing", "exists", "taken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What sending a row would do.
-
-    :param action: what happens; ``missing``: the row to update is not there; ``exists``: the row to create is;
-        ``taken``: another row has the key of the row to create
-    :param before: the row as it is stored, by wire names; None where there is none
-    :param changed: names of the sent values that differ
-    """
-
-    action: Action
-    before: Mapping[str, Any] | None = None
-    changed: tuple[str, ...] = ()
+__all__ = ["Comparing"]
 
 
 class Comparing(Stage):

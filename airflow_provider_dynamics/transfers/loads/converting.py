@@ -9,8 +9,7 @@ from airflow_provider_dynamics.formats.incoming import Incoming
 from airflow_provider_dynamics.formats.readers import ArrowRow
 from airflow_provider_dynamics.transfers.loads.choices import CHOICES, choice_reader
 from airflow_provider_dynamics.transfers.loads.columns import file_to_table
-from airflow_provider_dynamics.transfers.loads.rejects import Reject
-from airflow_provider_dynamics.transfers.loads.row import LoadRow, Stage, open_rows
+from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject, Stage, open_rows
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.tables import Table

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_dynamics.dataverse.folding import TEXTS
 from airflow_provider_dynamics.transfers.loads.identity import Identity, NoIdentity, without_accents
-from airflow_provider_dynamics.transfers.loads.rejects import Reject
-from airflow_provider_dynamics.transfers.loads.row import LoadRow, Stage, open_rows
+from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject, Stage, open_rows
 from airflow_provider_dynamics.transfers.loads.seen import Seen
 
 if TYPE_CHECKING:

@@ -184,7 +184,7 @@ class Lookups(Stage):
             row.values[f"{navigation}{BIND}"] = f"/{self._client.entity_set(key.table)}({row_id})"
 
     def _refuse(self, row: LoadRow, lookup: Lookup, message: str) -> None:
-        from airflow_provider_dynamics.transfers.loads.rejects import Reject
+        from airflow_provider_dynamics.transfers.loads.row import Reject
 
         row.reject = Reject.of(
             row,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dynamics.dataverse.tables import Column, Table
     from airflow_provider_dynamics.transfers.loads.coming import Coming
-    from airflow_provider_dynamics.transfers.loads.comparing import Compared
+    from airflow_provider_dynamics.transfers.loads.row import Compared
 
 __all__ = ["PLANNED", "Plan", "Planning"]
 
@@ -121,7 +121,7 @@ class Planning(Stage):
 
     def _refuse(self, row: LoadRow, compared: Compared) -> None:
         """Refuse what Dynamics would refuse."""
-        from airflow_provider_dynamics.transfers.loads.rejects import Reject
+        from airflow_provider_dynamics.transfers.loads.row import Reject
 
         table = self._table.logical_name
         if compared.action == "missing" and self._first:

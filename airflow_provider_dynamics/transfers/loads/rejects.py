@@ -5,23 +5,22 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.auth.texts import fitted
+from airflow_provider_dynamics.transfers.loads.row import LONGEST_REASON
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.errors import DataverseError
     from airflow_provider_dynamics.formats.storage import Place
-    from airflow_provider_dynamics.transfers.loads.row import LoadRow
+    from airflow_provider_dynamics.transfers.loads.row import Reject
     from airflow_provider_dynamics.transfers.segments import Segments
 
-__all__ = ["Limit", "Reject", "Rejects"]
+__all__ = ["Limit", "Rejects"]
 
 NAMED_REASONS = 3
-LONGEST_REASON = 500  # characters; a wrong value may be a book
 KEY = "rejects"
 
 
@@ -53,70 +52,6 @@ class Limit:
 
     def __str__(self) -> str:
         return str(self.count) if self.percent is None else f"{self.percent:g}%"
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """One refused row.
-
-    :param row: its place in the whole input, from 1
-    :param file: the file it stands in; None for rows out of memory
-    :param table: the table it was meant for
-    :param message: why it was refused
-    :param code: the service's code; None where the row was never sent
-    :param request_id: the service's name for the request, for a support ticket
-    :param retryable: the same row may be taken another time
-    :param column: the table's column at fault, where one is known
-    :param data: what the row held, as its file has it; nothing for a line that was no row
-    :param row_id: the id of the row that is written, where only what had to wait is refused
-    """
-
-    row: int
-    file: str | None
-    table: str
-    message: str
-    code: str | None = None
-    request_id: str | None = None
-    retryable: bool = False
-    column: str | None = None
-    data: Mapping[str, Any] | None = None
-    row_id: str | None = None
-
-    @classmethod
-    def of(cls, row: LoadRow, message: str, *, table: str, column: str | None = None) -> Reject:
-        """Return why a row was not even sent."""
-        return cls(row.number, row.file, table, fitted(message, LONGEST_REASON), column=column, data=row.raw)
-
-    @classmethod
-    def by_service(cls, row: LoadRow, error: DataverseError, *, table: str, written: bool = False) -> Reject:
-        """Return why the service refused a row; `written`: only what was left for a later pass."""
-        message = (
-            f"The row is written, and what had to wait is refused: {error.message}"
-            if written
-            else error.message
-        )
-        return cls(
-            row.number,
-            row.file,
-            table,
-            fitted(message),
-            error.code or None,
-            error.request_id or None,
-            error.retryable,
-            data=row.raw,
-            row_id=row.row_id if written else None,
-        )
-
-    @property
-    def reason(self) -> str:
-        return f"{self.code}: {self.message}" if self.code else self.message
-
-    def line(self) -> dict[str, Any]:
-        """Return it as the file of refused rows has it."""
-        from airflow_provider_dynamics.formats.values import plain_value
-
-        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "data"}
-        return {**found, "data": plain_value(self.data) if self.data else None}
 
 
 class Rejects:

@@ -181,7 +181,7 @@ class Restoring:
             self._refuse(noted, row, outcome.error.message, outcome.error.code or None)
 
     def _refuse(self, noted: Noted, row: _Undone, message: str, code: str | None = None) -> None:
-        from airflow_provider_dynamics.transfers.loads.rejects import Reject
+        from airflow_provider_dynamics.transfers.loads.row import Reject
 
         self._fates.set(noted.load, row.image.number, "rejected")
         self._rejects.add(

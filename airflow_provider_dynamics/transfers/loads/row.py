@@ -6,19 +6,115 @@ Whoever adds to a load (labels, lookups, comparing) writes a stage; reading, sen
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-if TYPE_CHECKING:
-    from airflow_provider_dynamics.transfers.loads.comparing import Compared
-    from airflow_provider_dynamics.transfers.loads.rejects import Reject
+from airflow_provider_dynamics.auth.texts import fitted
 
-__all__ = ["BATCH_ROWS", "LoadRow", "LoadSource", "Stage", "Stages", "open_rows"]
+if TYPE_CHECKING:
+    from airflow_provider_dynamics.dataverse.errors import DataverseError
+
+__all__ = [
+    "BATCH_ROWS",
+    "LONGEST_REASON",
+    "Action",
+    "Compared",
+    "LoadRow",
+    "LoadSource",
+    "Reject",
+    "Stage",
+    "Stages",
+    "open_rows",
+]
+
+LONGEST_REASON = 500  # characters; a wrong value may be a book
 
 BATCH_ROWS = 500
 """Rows that go through the stages together."""
+
+
+Action = Literal["create", "update", "delete", "unchanged", "missing", "exists", "taken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What sending a row would do.
+
+    :param action: what happens; ``missing``: the row to update is not there; ``exists``: the row to create is;
+        ``taken``: another row has the key of the row to create
+    :param before: the row as it is stored, by wire names; None where there is none
+    :param changed: names of the sent values that differ
+    """
+
+    action: Action
+    before: Mapping[str, Any] | None = None
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One refused row.
+
+    :param row: its place in the whole input, from 1
+    :param file: the file it stands in; None for rows out of memory
+    :param table: the table it was meant for
+    :param message: why it was refused
+    :param code: the service's code; None where the row was never sent
+    :param request_id: the service's name for the request, for a support ticket
+    :param retryable: the same row may be taken another time
+    :param column: the table's column at fault, where one is known
+    :param data: what the row held, as its file has it; nothing for a line that was no row
+    :param row_id: the id of the row that is written, where only what had to wait is refused
+    """
+
+    row: int
+    file: str | None
+    table: str
+    message: str
+    code: str | None = None
+    request_id: str | None = None
+    retryable: bool = False
+    column: str | None = None
+    data: Mapping[str, Any] | None = None
+    row_id: str | None = None
+
+    @classmethod
+    def of(cls, row: LoadRow, message: str, *, table: str, column: str | None = None) -> Reject:
+        """Return why a row was not even sent."""
+        return cls(row.number, row.file, table, fitted(message, LONGEST_REASON), column=column, data=row.raw)
+
+    @classmethod
+    def by_service(cls, row: LoadRow, error: DataverseError, *, table: str, written: bool = False) -> Reject:
+        """Return why the service refused a row; `written`: only what was left for a later pass."""
+        message = (
+            f"The row is written, and what had to wait is refused: {error.message}"
+            if written
+            else error.message
+        )
+        return cls(
+            row.number,
+            row.file,
+            table,
+            fitted(message),
+            error.code or None,
+            error.request_id or None,
+            error.retryable,
+            data=row.raw,
+            row_id=row.row_id if written else None,
+        )
+
+    @property
+    def reason(self) -> str:
+        return f"{self.code}: {self.message}" if self.code else self.message
+
+    def line(self) -> dict[str, Any]:
+        """Return it as the file of refused rows has it."""
+        from airflow_provider_dynamics.formats.values import plain_value
+
+        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "data"}
+        return {**found, "data": plain_value(self.data) if self.data else None}
 
 
 class LoadRow(msgspec.Struct, gc=False):

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airflow_provider_dynamics.transfers.loads.identity import BETWEEN, Identity, NoIdentity
-from airflow_provider_dynamics.transfers.loads.rejects import Reject
-from airflow_provider_dynamics.transfers.loads.row import LoadRow, Stage, open_rows
+from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject, Stage, open_rows
 from airflow_provider_dynamics.transfers.loads.seen import Seen
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from airflow_provider_dynamics.dataverse.errors import RowNotFound
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import RowOutcome
     from airflow_provider_dynamics.transfers.loads.job import Step
-    from airflow_provider_dynamics.transfers.loads.rejects import Reject, Rejects
-    from airflow_provider_dynamics.transfers.loads.row import LoadRow
+    from airflow_provider_dynamics.transfers.loads.rejects import Rejects
+    from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject
 
 __all__ = ["Fates", "Settling", "Tally"]
 
@@ -223,7 +223,7 @@ class Settling:
         self._settled(row, REJECTED)
 
     def _reject(self, row: LoadRow, error: Any) -> Reject:
-        from airflow_provider_dynamics.transfers.loads.rejects import Reject
+        from airflow_provider_dynamics.transfers.loads.row import Reject
 
         return Reject.by_service(row, error, table=self._step.table, written=not self._first)
 

@@ -21,8 +21,7 @@ import msgspec
 from airflow_provider_dynamics.auth.texts import fitted
 from airflow_provider_dynamics.formats.fields import FormatError
 from airflow_provider_dynamics.formats.storage import FILE_FORMATS, SUFFIXES, Place, file_format_of, place
-from airflow_provider_dynamics.transfers.loads.rejects import LONGEST_REASON, Reject
-from airflow_provider_dynamics.transfers.loads.row import BATCH_ROWS, LoadRow
+from airflow_provider_dynamics.transfers.loads.row import BATCH_ROWS, LONGEST_REASON, LoadRow, Reject
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.formats.readers import Pick, RawRow

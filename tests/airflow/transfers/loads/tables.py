@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_provider_dynamics.dataverse.tables import Column, Key, Option, Table
-from airflow_provider_dynamics.transfers.loads.rejects import Reject
-from airflow_provider_dynamics.transfers.loads.row import LoadRow
+from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject
 
 __all__ = ["ACCOUNT", "row", "rows", "why"]
 

@@ -11,8 +11,7 @@ import pytest
 
 from airflow_provider_dynamics.dataverse.tables import Column, Option
 from airflow_provider_dynamics.transfers.loads.converting import Converting
-from airflow_provider_dynamics.transfers.loads.rejects import Reject
-from airflow_provider_dynamics.transfers.loads.row import LoadRow
+from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject
 from airflow_provider_dynamics.transfers.loads.sources import open_source
 from tests.airflow.transfers.loads.tables import ACCOUNT
 

@@ -59,7 +59,7 @@ def test_the_page_says_what_becomes_of_a_value(tmp_path, kind, taken, sent, refu
 
 
 def test_the_page_shows_every_member_of_a_refused_row():
-    from airflow_provider_dynamics.transfers.loads.rejects import Reject
+    from airflow_provider_dynamics.transfers.loads.row import Reject
 
     shown = next(line for line in PAGE.splitlines() if line.startswith('{"row"'))
     assert list(msgspec.json.decode(shown)) == list(Reject(1, None, "account", "").line())

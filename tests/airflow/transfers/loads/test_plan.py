@@ -8,10 +8,8 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_dynamics.dataverse.tables import Column, Table
-from airflow_provider_dynamics.transfers.loads.comparing import Compared
 from airflow_provider_dynamics.transfers.loads.plan import Plan, Planning
-from airflow_provider_dynamics.transfers.loads.rejects import Reject
-from airflow_provider_dynamics.transfers.loads.row import LoadRow
+from airflow_provider_dynamics.transfers.loads.row import Compared, LoadRow, Reject
 
 ID = "d6f193fc-ce85-e611-80d8-00155d2a68de"
 COLUMNS = {"accountid": "Uniqueidentifier", "name": "String", "revenue": "Money"}

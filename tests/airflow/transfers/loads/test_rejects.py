@@ -10,7 +10,8 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.transfers.loads.rejects import Reject, Rejects
+from airflow_provider_dynamics.transfers.loads.rejects import Rejects
+from airflow_provider_dynamics.transfers.loads.row import Reject
 from tests.airflow.transfers.files import lines
 from tests.airflow.transfers.loads.tables import row
 

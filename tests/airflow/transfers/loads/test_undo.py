@@ -10,8 +10,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.dataverse.tables import Column, Key, Table
-from airflow_provider_dynamics.transfers.loads.comparing import Compared
-from airflow_provider_dynamics.transfers.loads.row import LoadRow
+from airflow_provider_dynamics.transfers.loads.row import Compared, LoadRow
 from airflow_provider_dynamics.transfers.loads.undo import PreImage, PreImages, UndoFolder
 
 ID, OTHER = "d6f193fc-ce85-e611-80d8-00155d2a68de", "c59648c3-68f7-e511-80d3-00155db53318"
