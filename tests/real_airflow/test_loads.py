@@ -116,9 +116,13 @@ def test_a_load_whose_worker_is_killed_leaves_the_table_equal_to_the_file(
 
 
 def asked_about(stack: AirflowStack, run_id: str) -> dict[str, Any] | None:
-    """Return what Airflow shows under its required actions for the run, once it waits for the answer."""
-    task = stack.call("GET", f"/dags/plan_approve_load/dagRuns/{run_id}/taskInstances/approve")
-    if task["state"] not in {"awaiting_input", "deferred"}:
+    """Return what Airflow shows under its required actions for the run, once it waits for the answer.
+
+    An answer that comes before the scheduler has heard that the task waits fails the task; no person is that quick.
+    """
+    key = f"TaskInstanceKey(dag_id='plan_approve_load', task_id='approve', run_id='{run_id}'"
+    lines = stack.log_of("scheduler").read_text().splitlines()
+    if not any("Received executor event" in line and key in line for line in lines):
         return None
     asked = stack.call("GET", f"/dags/plan_approve_load/dagRuns/{run_id}/hitlDetails")["hitl_details"]
     return asked[0] if asked else None
