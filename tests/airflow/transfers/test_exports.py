@@ -185,14 +185,14 @@ def test_a_missing_bucket_is_told_before_a_row_is_read(run_dag, emulator):
 
 @pytest.mark.usefixtures("buckets")
 def test_a_file_in_a_bucket_is_written_like_any_other(run_dag, emulator):
-    path = "memory://lake/accounts.csv"
+    path = "memory://exports/accounts.csv"
 
     ran = run_one(run_dag, lambda: export(select=["name"], destination_path=path, page_size=3))
 
     text = ObjectStoragePath(path).read_bytes()
     assert ran.xcoms["export"]["path"] == path
     assert text.count(b"\r\n") == len(emulator.rows("account")) + 1
-    assert [entry.name for entry in ObjectStoragePath("memory://lake").iterdir()] == ["accounts.csv"]
+    assert [entry.name for entry in ObjectStoragePath("memory://exports").iterdir()] == ["accounts.csv"]
 
 
 FETCH = """

@@ -172,8 +172,7 @@ def test_a_task_that_is_stopped_keeps_its_place_and_the_next_try_goes_on(one_try
         for line in process.stdout:
             if line.startswith("kept") and int(line.split()[1]) >= 500:
                 break
-        emulator.latency = 2 * SECONDS  # nobody waits for these
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)  # what is on its way is waited for, nothing more is sent
         _, wrong = process.communicate(timeout=SECONDS / 2)
     assert "The work was cancelled" in wrong
     assert process.returncode
