@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
     from airflow_provider_dynamics.lineage import Moved
 
-__all__ = ["DynamicsOperator", "names", "odata_text", "true", "whole_number", "xml_text"]
+__all__ = ["DynamicsOperator", "names", "odata_text", "one_of", "true", "whole_number", "xml_text"]
 
 
 def odata_text(value: Any) -> Any:
@@ -201,6 +201,15 @@ def whole_number(name: str, value: Any) -> int | None:
     if not str(value).strip().isdecimal() or int(value) < 1:
         raise AirflowFailException(f"{name} is {value!r}: give a whole number from 1 up.")
     return int(value)
+
+
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse an argument that is not one of the words it may be.
+
+    :raises AirflowFailException: then
+    """
+    if value not in allowed:
+        raise AirflowFailException(f"{name} is {value!r}: use one of {', '.join(allowed)}.")
 
 
 def true(name: str, value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_provider_dynamics.links import DynamicsRowLink, DynamicsTableLink
-from airflow_provider_dynamics.operators.base import DynamicsOperator, names
+from airflow_provider_dynamics.operators.base import DynamicsOperator, names, one_of
 from airflow_provider_dynamics.operators.writing import OPTIONS, WritingOperator, row_key
 
 if TYPE_CHECKING:
@@ -304,15 +304,6 @@ class DynamicsDeleteRowOperator(WritingOperator):
                 self.log.info("There is nothing to delete. %s", error)
                 return False
         return True
-
-
-def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Fail an argument that is none of those allowed.
-
-    :raises AirflowFailException: it is not
-    """
-    if value not in allowed:
-        raise AirflowFailException(f"{name} is {value!r}: use one of {', '.join(allowed)}.")
 
 
 def blank_of(value: str) -> Blank:

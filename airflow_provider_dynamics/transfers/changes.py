@@ -10,7 +10,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.links import DynamicsTableLink
-from airflow_provider_dynamics.operators.base import DynamicsOperator, names, whole_number
+from airflow_provider_dynamics.operators.base import DynamicsOperator, names, one_of, whole_number
 from airflow_provider_dynamics.transfers.transfer import (
     Progress,
     effort,
@@ -159,9 +159,8 @@ class DynamicsChangesToObjectStorageOperator(DynamicsOperator):
         return read(client.environment, self.table, fields, place, rows=rows, extra=extra)
 
     def _check(self) -> None:
-        for name, value, known in (("mode", self.mode, MODES), ("output", self.written_as, OUTPUTS)):
-            if value not in known:
-                raise AirflowFailException(f"{name} is {value!r}: use one of {', '.join(known)}.")
+        one_of("mode", self.mode, MODES)
+        one_of("output", self.written_as, OUTPUTS)
         if self.written_as == "snapshot" and self.if_exists != "replace":
             raise AirflowFailException(
                 f"if_exists={self.if_exists!r} does not go with output='snapshot', which replaces its file in every run: "

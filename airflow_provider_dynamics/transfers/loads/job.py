@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.operators.base import names
+from airflow_provider_dynamics.operators.base import names, one_of, true
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.transfers.loads.row import LoadSource, Stages
 
-__all__ = ["OPERATIONS", "Step", "TableLoad", "one_of", "truth"]
+__all__ = ["OPERATIONS", "Step", "TableLoad"]
 
 OPERATIONS = ("upsert", "create", "update", "delete")
 MISSING = ("reject", "create", "null")
@@ -96,28 +96,6 @@ class Step:
     blank: str = "null"
 
 
-def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuse an argument that is not one of the words it may be.
-
-    :raises AirflowFailException: then
-    """
-    if value not in allowed:
-        raise AirflowFailException(f"{name} is {value!r}: use one of {', '.join(allowed)}.")
-
-
-def truth(name: str, value: Any) -> bool:
-    """Return a truth that a template may have made text of.
-
-    :raises AirflowFailException: it is none
-    """
-    known = {"true": True, "1": True, "false": False, "0": False, "none": False, "": False}
-    if isinstance(value, bool) or value is None:
-        return bool(value)
-    if (text := str(value).strip().lower()) not in known:
-        raise AirflowFailException(f"{name} is {value!r}: give True or False.")
-    return known[text]
-
-
 def _mapping(name: str, value: Any) -> dict[str, Any]:
     """Return a dict, also where a template has left it as JSON; raises AirflowFailException for anything else."""
     import msgspec
@@ -141,5 +119,5 @@ def _plain(name: str, value: Any) -> Any:
     if name in {"columns", "lookups"}:
         return _mapping(name, value)
     if name in {"choices_by_label", "allow_empty"}:
-        return truth(name, value)
+        return true(name, value)
     return value or None if name in {"file_format", "source_conn_id"} else value

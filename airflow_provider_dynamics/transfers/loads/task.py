@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.links import DynamicsTableLink
-from airflow_provider_dynamics.operators.base import whole_number
+from airflow_provider_dynamics.operators.base import one_of, true, whole_number
 from airflow_provider_dynamics.operators.writing import OPTIONS, WritingOperator
-from airflow_provider_dynamics.transfers.loads.job import one_of, truth
 from airflow_provider_dynamics.transfers.transfer import seconds_throttled, storage_path
 
 if TYPE_CHECKING:
@@ -107,14 +106,14 @@ class LoadOperator(WritingOperator):
         from airflow_provider_dynamics.transfers.loads.run import Sending
 
         one_of("on_row_error", self.on_row_error, ("collect", "fail"))
-        if self.plan_path and not truth("dry_run", self.dry_run):
+        if self.plan_path and not true("dry_run", self.dry_run):
             raise AirflowFailException("plan_path needs dry_run=True: only a dry run plans.")
         return Limit.read(self.max_rejects), Sending(
             options=self.options(),
             chunk_size=whole_number("chunk_size", self.chunk_size),
             concurrency=whole_number("concurrency", self.concurrency),
             fail_at_once=self.on_row_error == "fail",
-            dry_run=truth("dry_run", self.dry_run),
+            dry_run=true("dry_run", self.dry_run),
         )
 
     def load(
@@ -191,7 +190,7 @@ class LoadOperator(WritingOperator):
         from airflow_provider_dynamics.transfers.loads.plan import Plan
         from airflow_provider_dynamics.transfers.loads.undo import UndoFolder
 
-        skip = truth("skip_unchanged", self.skip_unchanged)
+        skip = true("skip_unchanged", self.skip_unchanged)
         if sending.dry_run:
             path = storage_path(self.plan_path, self._conn_id()) if self.plan_path else None
             keys = {key for prepared, _ in passes for lookup in prepared.lookups for key in lookup.keys}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_provider_dynamics.operators.base import one_of
 from airflow_provider_dynamics.operators.writing import OPTIONS, WritingOperator
 from airflow_provider_dynamics.transfers.transfer import effort, seconds_throttled, storage_path
 
@@ -77,8 +78,7 @@ class DynamicsUndoOperator(WritingOperator):
         from airflow_provider_dynamics.transfers.loads.restoring import Restoring
         from airflow_provider_dynamics.transfers.loads.undo import UndoFolder
 
-        if self.if_changed not in CHANGED:
-            raise AirflowFailException(f"if_changed is {self.if_changed!r}: use one of {', '.join(CHANGED)}.")
+        one_of("if_changed", self.if_changed, CHANGED)
         limit, options = Limit.read(self.max_rejects), self.options()
         folder = UndoFolder(storage_path(self.undo_path, self.undo_conn_id))
         rejects = Rejects(self._rejects_file())

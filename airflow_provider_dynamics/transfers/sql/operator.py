@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.links import DynamicsTableLink
-from airflow_provider_dynamics.operators.base import DynamicsOperator, names, whole_number
+from airflow_provider_dynamics.operators.base import DynamicsOperator, names, one_of, whole_number
 from airflow_provider_dynamics.retry import DynamicsRetryableError
 from airflow_provider_dynamics.transfers.transfer import Progress, effort, rows_about, seconds_throttled
 
@@ -130,12 +130,8 @@ class DynamicsToSqlOperator(DynamicsOperator):
     def _check(self) -> None:
         from airflow_provider_dynamics.formats.drift import POLICIES
 
-        if self.mode not in MODES:
-            raise AirflowFailException(f"mode is {self.mode!r}: use one of {', '.join(MODES)}.")
-        if self.on_schema_change not in POLICIES:
-            raise AirflowFailException(
-                f"on_schema_change is {self.on_schema_change!r}: use one of {', '.join(POLICIES)}."
-            )
+        one_of("mode", self.mode, MODES)
+        one_of("on_schema_change", self.on_schema_change, POLICIES)
         if "." in self._sql_table:
             schema, _, name = self._sql_table.rpartition(".")
             raise AirflowFailException(
