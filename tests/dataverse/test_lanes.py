@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import random
 import threading
@@ -279,8 +278,7 @@ def test_another_thread_can_close_a_reading_in_which_a_page_is_awaited(lanes):
 def test_a_reading_that_nobody_holds_any_more_ends():
     read = reading(filled(400))
     next(read)
-    del read
-    gc.collect()  # and the fixture looks for its threads
+    del read  # and the fixture collects it, and looks for its threads
 
 
 WINDOWS = {
