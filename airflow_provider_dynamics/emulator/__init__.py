@@ -1,9 +1,11 @@
 """A Dataverse environment and its sign-in services that run on this machine: for tests, for the demo, for a first try.
 
 Importing this costs nothing; the server and its libraries are loaded with the first use of `Emulator`. Where to read
-on: `faults` (what can be made to fail), `jobs` (how system jobs go), `custom_apis` (operations of one's own),
-`sign_ins` (what can be turned at the sign-in services), `directory` (which applications and people there are),
-`identity` (ids, certificates and tokens for clients).
+on: `faults` (what can be made to fail), `jobs` (how system jobs go), `webhooks` (how registered webhooks are posted to),
+`environments` (more environments, on premises too, and the discovery service), `custom_apis` (operations of one's own),
+`customizing` (tables and columns that are made and changed), `solutions` (carried from one environment to another),
+`sign_ins` (what can be turned at the sign-in services), `directory` (which applications and people there are), `identity`
+(ids, certificates and tokens for clients).
 """
 
 from __future__ import annotations

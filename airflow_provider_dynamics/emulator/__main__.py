@@ -6,10 +6,12 @@ The line names the Web app; ``--help`` names the native app and the people.
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 DEFAULT_PORT = 8765
 
@@ -35,26 +37,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             dop_hint=options.dop_hint,
             created=options.created,
         )
+        for name in options.environment:
+            emulator.add_environment(name)
         emulator.start()
+        if options.env:
+            options.env.write_text(_for_a_shell(emulator.airflow_connection()))
+            options.env.chmod(0o600)
     except ValueError as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(
-            f"cannot listen on port {options.port} or write the certificates: {error.strerror or error}"
-        )
+        return _fail(f"cannot listen on port {options.port} or write its files: {error.strerror or error}")
     with emulator:
-        _say_ready(emulator)
+        _say_ready(emulator, emulator.discovery_url if options.environment else None)
         stop.wait()
     return 0
 
 
-def _say_ready(emulator: object) -> None:
+def _say_ready(emulator: object, discovery: str | None) -> None:
     fields = {name: getattr(emulator, name) for name in ("tenant_id", "client_id", "client_secret")}
     line = (
         f"ready {getattr(emulator, 'url', '')} ca={getattr(emulator, 'ca_bundle', '')} tenant={fields['tenant_id']} "
         f"client_id={fields['client_id']} client_secret={fields['client_secret']}"
+        f"{f' discovery={discovery}' if discovery else ''}"
     )
     print(line, flush=True)  # noqa: T201 - whoever started the process reads this line
+
+
+def _for_a_shell(environment: Mapping[str, str]) -> str:
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,9 +112,23 @@ def _parser() -> argparse.ArgumentParser:
         help="the degree of parallelism it recommends to its clients (default %(default)s)",
     )
     parser.add_argument(
+        "--environment",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="serve one more environment of the tenant, at a port that the discovery service tells; may be given more "
+        "than once",
+    )
+    parser.add_argument(
         "--cert-dir",
         metavar="DIR",
         help="keep the certificates here and use them again (default: a temporary folder)",
+    )
+    parser.add_argument(
+        "--env",
+        type=Path,
+        metavar="FILE",
+        help="write the Airflow connection dynamics_default to this file, for a shell to read with `. FILE`",
     )
     return parser
 

@@ -17,7 +17,8 @@ from airflow_provider_dynamics.emulator.messages import Fault
 _SEGMENT = re.compile(r"(?P<name>[^()]+)(?:\((?P<inside>.*)\))?", re.DOTALL)
 _PART = re.compile(r"\s*(?P<name>[\w.]+)\s*=\s*(?P<value>'(?:[^']|'')*'|[^,]*?)\s*(?:,|$)", re.DOTALL)
 _LINK = re.compile(
-    r"(?:https?://[^/]+(?:/.*)?/api/data/v9\.\d/|/api/data/v9\.\d/|/)?(?P<rest>[^/].*)", re.DOTALL
+    r"(?:https?://[^/]+(?:/.*)?/api/data/v\d\.\d/|(?:/[^/]+)?/api/data/v\d\.\d/|/)?(?P<rest>[^/].*)",
+    re.DOTALL,
 )
 _DANGEROUS = re.compile(r"[/<>*%&:\\?+]")
 

@@ -46,6 +46,32 @@ SECRET_PARAMETERS = re.compile(
 )
 
 
+class Answering(Protocol):
+    """What stands behind the door: the front of an environment, or a service beside it."""
+
+    async def answer(
+        self, request: Request, threaded: Callable[[Callable[[], Any]], Awaitable[Any]]
+    ) -> Outcome:
+        """Answer one request; ``threaded`` runs work off the loop."""
+
+
+class Environments(Protocol):
+    """The environments that were added beside this one."""
+
+    def apply(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what a control request asks."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Tell what there is."""
+
+    def clear(self) -> None:
+        """Take them away."""
+
+    @property
+    def discovery(self) -> Answering:
+        """Who lists the environments, for whoever knows the first one's address only."""
+
+
 class Connections(Protocol):
     """What the server knows about open sockets, for faults below HTTP."""
 
@@ -92,6 +118,9 @@ class App:
         entra: Entra,
         sign_ins: SignIns | None = None,
         settings: Settings | None = None,
+        *,
+        front: Answering | None = None,
+        controlled: App | None = None,
     ) -> None:
         self.service = service
         self.faults = faults
@@ -100,10 +129,18 @@ class App:
         self._entra = entra
         self.sign_ins = sign_ins or SignIns(entra, service.faults)
         self.settings = settings or Settings()
-        self._front = Front(service, faults, entra, self.sign_ins, self.settings)
+        self._own_front = Front(service, faults, entra, self.sign_ins, self.settings)
+        self._front: Answering = front or self._own_front
+        self._controlled = controlled or self
+        self.environments: Environments | None = None
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="dynamics-emulator")
 
     def close(self) -> None:
+        """End the worker threads, and posting."""
+        self.service.webhooks.close()
+        self.close_threads()
+
+    def close_threads(self) -> None:
         """End the worker threads."""
         self._pool.shutdown(wait=True)
 
@@ -117,12 +154,15 @@ class App:
         self.settings.reset()
         self.service.query_limits.restore()
         self.service.jobs.restore()
+        self.service.webhooks.restore()
         self.service.operations.forget_custom()
         self.service.duplicates.restore()
         self.requests.clear()
-        if touched or self._front.written:
+        if self.environments:
+            self.environments.clear()
+        if touched or self._own_front.written:
             self.service.reset()
-            self._front.written = False
+            self._own_front.written = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -132,7 +172,7 @@ class App:
         if request is None:
             return
         if request.path.startswith("/_emulator"):
-            await self._send(send, await self._threaded(lambda: control.answer(self, request)))
+            await self._send(send, await self._threaded(lambda: control.answer(self._controlled, request)))
             return
         outcome = await self._answer(request)
         self._record(request, outcome)
@@ -141,6 +181,8 @@ class App:
     async def _answer(self, request: Request) -> Outcome:
         if self._entra.is_mine(request.path):
             return await self._sign_in(request)
+        if self.environments and request.path.startswith("/api/discovery/"):
+            return await self.environments.discovery.answer(request, self._threaded)
         outcome = await self._front.answer(request, self._threaded)
         await asyncio.sleep(self.settings.latency)
         return outcome

@@ -25,8 +25,8 @@ LIMIT = 1000  # requests in one batch
 # https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview names the length, not the answer
 LONGEST_URL = 65_536
 ODATA_ERROR = "0x80060888"
-API = re.compile(r"/api/data/v\d+\.\d+/")
-SET_NAME = re.compile(r"/api/data/v\d+\.\d+/(\w+)")
+API = re.compile(r"(?:/[^/]+)?/api/data/v\d+\.\d+/")
+SET_NAME = re.compile(r"(?:/[^/]+)?/api/data/v\d+\.\d+/(\w+)")
 REFERENCE = re.compile(r"\$([^/?()]+)")
 VERSION = re.compile(r"\s+HTTP/\d(?:\.\d)?\s*$")
 # Numbers pass as they are written: a fraction loses no digit.

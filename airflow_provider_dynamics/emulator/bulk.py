@@ -49,7 +49,7 @@ class Bulk:
             "UpdateMultiple": self._update,
             "UpsertMultiple": self._upsert,
         }
-        with self._store.transaction():
+        with self._store.transaction(), self._writer.told.together(call, table):
             return messages[name](call, table, targets)
 
     def _targets(self, call: Call, table: Table) -> list[_Target]:

@@ -12,21 +12,24 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_dynamics.emulator.call import Call
-from airflow_provider_dynamics.emulator.job import Job, signed
+from airflow_provider_dynamics.emulator.job import CANCELED, Job, signed
 from airflow_provider_dynamics.emulator.jobs import Jobs
-from airflow_provider_dynamics.emulator.literals import moment_text
-from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
+from airflow_provider_dynamics.emulator.literals import moment_text, utc_text
+from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.operations import Operation, Parameter
 from airflow_provider_dynamics.emulator.operations.model import need
 from airflow_provider_dynamics.emulator.privileges import Privileges
 from airflow_provider_dynamics.emulator.queries import Queries
 from airflow_provider_dynamics.emulator.query_expressions import document, entity_of, expression
+from airflow_provider_dynamics.emulator.recurrence import Daily, daily
 from airflow_provider_dynamics.emulator.schema import TABLES, Table
 from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.writer import Writer
 
 _OPERATION, _FAILURE = TABLES["bulkdeleteoperation"], TABLES["bulkdeletefailure"]
 _TYPE = 13
+# "Sandbox fast delete": no step runs.
+_PAST_EVERYTHING = {"mscrm.bypassbusinesslogicexecution": "CustomSync,CustomAsync"}
 
 
 @dataclass
@@ -40,6 +43,16 @@ class _Course:
     done: int = 0
     deleted: int = 0
     failed: int = 0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a job is to delete, from when on, and how often."""
+
+    name: str
+    documents: Sequence[tuple[Table, str]]
+    start: datetime
+    rule: Daily | None
 
 
 class BulkDelete:
@@ -86,41 +99,57 @@ class BulkDelete:
 
     def submit(self, call: Call, given: Mapping[str, Any]) -> dict[str, Any]:
         """Start a job from the action's parameters, in the caller's transaction. Returns the action's result."""
-        if given.get("RecurrencePattern"):
-            raise NotEmulated("a bulk delete job that recurs")
-        name = given["JobName"]
-        documents = self._documents(call, given["QuerySet"])
-        operation_id = str(uuid.uuid4())
-        course = _Course(operation_id, documents)
+        pattern = given.get("RecurrencePattern")
+        start = _moment(given.get("StartDateTime"))
+        plan = _Plan(
+            given["JobName"],
+            self._documents(call, given["QuerySet"]),
+            start or self._jobs.now(),
+            daily(pattern) if pattern else None,
+        )
+        if (given.get("Options") or {}).get("RunJobForSandbox"):
+            call = replace(call, headers={**call.headers, **_PAST_EVERYTHING})
+        return {"JobId": self._begin(call, plan, start)}
+
+    def _begin(self, call: Call, plan: _Plan, at: datetime | None) -> str:
+        """Start the plan's next run. Returns the id of its system job."""
+        course = _Course(str(uuid.uuid4()), plan.documents)
         values = {
-            "name": name,
+            "name": plan.name,
             "operationtype": _TYPE,
             "messagename": "BulkDelete",
-            "primaryentitytype": documents[0][0].name,
-            "data": "\n".join(text for _, text in documents),
+            "primaryentitytype": plan.documents[0][0].name,
+            "data": "\n".join(text for _, text in plan.documents),
         }
-        job = self._jobs.start(
-            call,
-            values,
-            lambda share: self._step(job, course, share),
-            at=_moment(given.get("StartDateTime")),
-        )
-        job.ended = lambda state, _: self._tell(job, course, state)
+        if plan.rule:
+            values |= {"recurrencepattern": plan.rule.pattern, "recurrencestarttime": utc_text(plan.start)}
+        job = self._jobs.start(call, values, lambda share: self._step(job, course, share), at=at)
+        job.ended = lambda state, _: self._ended(job, course, plan, state)
         self._writer.make(
             call,
             _OPERATION,
             {
-                "bulkdeleteoperationid": operation_id,
-                "name": name,
+                "bulkdeleteoperationid": course.operation_id,
+                "name": plan.name,
                 "asyncoperationid": job.job_id,
                 "orderedquerysetxml": values["data"],
+                "isrecurring": int(plan.rule is not None),
+                "nextrun": utc_text(at) if plan.rule and at else None,
                 "successcount": 0,
                 "failurecount": 0,
                 "statecode": job.state[0],
                 "statuscode": job.state[1],
             },
         )
-        return {"JobId": job.job_id}
+        return job.job_id
+
+    def _ended(self, job: Job, course: _Course, plan: _Plan, state: tuple[int, int]) -> None:
+        """Tell how a run ended; one that was not cancelled is followed by the next, which has a job of its own."""
+        following = None
+        if plan.rule and state != CANCELED:
+            following = plan.rule.after(plan.start, self._jobs.now())
+            self._begin(replace(job.call, now=self._jobs.now()), plan, following)
+        self._tell(job, course, state, {"nextrun": following and utc_text(following)} if plan.rule else {})
 
     def _documents(self, call: Call, queries: Sequence[Any]) -> list[tuple[Table, str]]:
         if not queries:
@@ -176,7 +205,9 @@ class BulkDelete:
                 failure |= {"regardingobjectid": row_id, "regardingobjectid__type": table.name}
             self._writer.make(call, _FAILURE, failure)
 
-    def _tell(self, job: Job, course: _Course, state: tuple[int, int]) -> None:
+    def _tell(
+        self, job: Job, course: _Course, state: tuple[int, int], more: Mapping[str, Any] | None = None
+    ) -> None:
         row = self._store.row(_OPERATION, course.operation_id)
         if row is None:
             return
@@ -185,6 +216,7 @@ class BulkDelete:
             "failurecount": course.failed,
             "statecode": state[0],
             "statuscode": state[1],
+            **(more or {}),
         }
         self._writer.change(replace(job.call, now=self._jobs.now()), _OPERATION, row, values)
 

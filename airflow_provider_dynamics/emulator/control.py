@@ -1,7 +1,8 @@
 """The emulator's own API under /_emulator, out of band: reset, seed, faults, sign-ins, what was asked, what is stored.
 
-Bodies are JSON: ``custom_apis`` takes what `custom_apis.custom_api` takes, with a fixed ``answer``, ``duplicate_rules``
-{"table", "columns"}; for the others see the module each is named for.
+Bodies are JSON: ``environments`` takes what `Emulator.add_environment` takes, or {"instance": …} what
+`Emulator.list_instance` takes; ``custom_apis`` what `custom_apis.custom_api` takes, with a fixed ``answer``;
+``duplicate_rules`` {"table", "columns"}; for the others see the module each is named for.
 """
 
 from __future__ import annotations
@@ -25,6 +26,14 @@ class Recorded(Protocol):
     def as_dict(self) -> dict[str, Any]: ...
 
 
+class Environments(Protocol):
+    """The environments beside the one that is controlled."""
+
+    def apply(self, wanted: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
 class Controlled(Protocol):
     """What can be controlled: the running emulator."""
 
@@ -43,13 +52,17 @@ class Controlled(Protocol):
     @property
     def requests(self) -> Iterable[Recorded]: ...
 
+    @property
+    def environments(self) -> Environments | None: ...
+
     def reset(self) -> None: ...
 
 
 def answer(app: Controlled, request: Request) -> Response:
     """Answer one control request; bad input gets 400 and a sentence."""
     try:
-        return _json(200, _act(app, request))
+        with app.service.entered():
+            return _json(200, _act(app, request))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return _json(400, {"error": str(error)})
     except Fault as fault:
@@ -100,6 +113,12 @@ def _publish(app: Controlled, wanted: Mapping[str, Any]) -> None:
     app.service.duplicates.publish(wanted["table"], wanted["columns"])
 
 
+def _environments(app: Controlled) -> Environments:
+    if app.environments is None:
+        raise ValueError("environments are added at the first one")
+    return app.environments
+
+
 def _requests(app: Controlled, _: Any) -> Any:
     return [one.as_dict() for one in list(app.requests)]
 
@@ -119,6 +138,10 @@ _ACTS: Mapping[str, Callable[[Controlled, Any], Any]] = {
     "GET /_emulator/query_limits": _query_limits,
     "POST /_emulator/jobs": lambda app, wanted: app.service.jobs.apply(wanted),
     "GET /_emulator/jobs": lambda app, _: app.service.jobs.as_dict(),
+    "POST /_emulator/webhooks": lambda app, wanted: app.service.webhooks.apply(wanted),
+    "GET /_emulator/webhooks": lambda app, _: app.service.webhooks.as_dict(),
+    "POST /_emulator/environments": lambda app, wanted: _environments(app).apply(wanted),
+    "GET /_emulator/environments": lambda app, _: _environments(app).as_dict(),
     "POST /_emulator/sign_ins": lambda app, wanted: app.sign_ins.apply(wanted),
     "GET /_emulator/sign_ins": lambda app, _: app.sign_ins.as_dict(),
     "POST /_emulator/custom_apis": _add_custom_api,

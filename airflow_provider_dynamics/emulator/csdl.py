@@ -42,7 +42,7 @@ _ABSTRACT = (
 )
 _ABSTRACT_ROWS = frozenset({"crmbaseentity", "principal", "activitypointer"})
 # Types that parameters name and that have no table here.
-_WITHOUT_A_TABLE = {"activityparty": "activitypartyid"}
+_WITHOUT_A_TABLE = {"activityparty": "activitypartyid", "dependency": "dependencyid"}
 
 
 def document(operations: Sequence[Operation], *, annotations: bool = False) -> str:

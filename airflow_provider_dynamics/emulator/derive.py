@@ -5,10 +5,9 @@ https://learn.microsoft.com/power-apps/developer/data-platform/transaction-curre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,8 +16,10 @@ from airflow_provider_dynamics.emulator.body import point
 from airflow_provider_dynamics.emulator.literals import scaled
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
+from airflow_provider_dynamics.emulator.schema.current import per_schema
 from airflow_provider_dynamics.emulator.store import SQL, Store
 
+Rule = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 _RATE_SCALE = 10
 _ADDRESS = frozenset(
     f"address1_{part}" for part in ("line1", "line2", "city", "stateorprovince", "postalcode", "country")
@@ -42,6 +43,8 @@ class Derivation:
         self._currencies: dict[str, Currency] | None = None
         self._base: str | None = None
         self._units: dict[str, str | None] = {}
+        # By table: completes and checks a row before it is written, given what changed in it.
+        self.rules: dict[str, Rule] = {}
 
     def forget(self) -> None:
         """Currencies, users or teams may have changed."""
@@ -62,6 +65,8 @@ class Derivation:
             filled.update(self._owner(row))
         if names & _money_names(table.name):
             filled.update(self._amounts(table, row, changed))
+        if table.name in self.rules:
+            filled.update(self.rules[table.name](row, changed))
         row.update(filled)
         return filled
 
@@ -123,7 +128,7 @@ class Derivation:
         return self._base
 
 
-@cache
+@per_schema
 def _money_names(name: str) -> frozenset[str]:
     table = TABLES[name]
     if name == "transactioncurrency" or not table.has("transactioncurrencyid"):
@@ -133,7 +138,7 @@ def _money_names(name: str) -> frozenset[str]:
     )
 
 
-@cache
+@per_schema
 def _base_columns(name: str) -> tuple[Column, ...]:
     return tuple(column for column in TABLES[name].columns if column.base_of is not None)
 

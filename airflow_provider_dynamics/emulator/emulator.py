@@ -13,14 +13,18 @@ from airflow_provider_dynamics.emulator.aggregates import QueryLimits
 from airflow_provider_dynamics.emulator.app import App, RecordedRequest
 from airflow_provider_dynamics.emulator.custom_apis import Answer, custom_api
 from airflow_provider_dynamics.emulator.entra import Entra
+from airflow_provider_dynamics.emulator.environment import Environment
+from airflow_provider_dynamics.emulator.environments import Environments
 from airflow_provider_dynamics.emulator.faults import Faults, Switch
 from airflow_provider_dynamics.emulator.identity import Identity
 from airflow_provider_dynamics.emulator.jobs import Jobs
+from airflow_provider_dynamics.emulator.seed.identities import Organization
 from airflow_provider_dynamics.emulator.server import HOST, Server
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
 from airflow_provider_dynamics.emulator.switches import DOP_HINT, Settings
 from airflow_provider_dynamics.emulator.tls import certificates
 from airflow_provider_dynamics.emulator.web_api import WebApi
+from airflow_provider_dynamics.emulator.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,6 +57,7 @@ class Emulator(Identity):
         self._entra = Entra(self._faults)
         self._service = WebApi(seed, rows, created=created, now=self._now)
         self._touched = False
+        self.environments = Environments(self._entra, self, self._now)
         self.sign_ins = SignIns(self._entra, self._service.faults)
         self._port = port
         self._cert_dir = Path(cert_dir) if cert_dir else None
@@ -69,24 +74,31 @@ class Emulator(Identity):
             self._temporary = tempfile.TemporaryDirectory(prefix="dynamics-emulator-")
         folder = self._cert_dir or Path(self._temporary.name if self._temporary else ".")
         app = App(self._service, self._faults, self._entra, self.sign_ins, self._settings)
+        server = None
         try:
             files = certificates(folder)
             server = Server(app, files, self._port)
             server.start()
+            app.environments = self.environments
+            self.environments.start(files, app)
         except BaseException:
-            app.close()
-            self._forget_certificates()
+            self._stop_serving(app, server)
             raise
         self._app, self._server, self._ca = app, server, files.ca
+        self._service.webhooks.open(str(files.ca))
         return self
 
     def stop(self) -> None:
         """Stop serving; may be started again, with the rows as they are."""
-        if self._server is not None:
-            self._server.stop()
-        if self._app is not None:
-            self._app.close()
+        self._stop_serving(self._app, self._server)
         self._server = self._app = self._ca = None
+
+    def _stop_serving(self, app: App | None, server: Server | None) -> None:
+        self.environments.stop()
+        if server is not None:
+            server.stop()
+        if app is not None:
+            app.close()
         self._forget_certificates()
 
     def __enter__(self) -> Self:
@@ -161,9 +173,45 @@ class Emulator(Identity):
         return self._service.jobs
 
     @property
+    def organization(self) -> Organization:
+        """The one organization of this environment."""
+        return self._service.organization
+
+    def add_environment(self, name: str, **described: Any) -> Environment:
+        """Serve one more environment of the tenant until the next reset: its own rows and users, at a port of its own.
+
+        ``friendly_name``, ``seed`` and ``rows``; ``members`` (user names; all of the tenant's members else) and
+        ``application_user`` (True); ``on_premises`` for a server of one's own, ``in_path`` with the organization in the
+        path, ``versions`` ("8.2", "9.0", …) of the Web API it has. ValueError when it cannot be.
+        """
+        return self.environments.add(name, **described)
+
+    def list_instance(self, friendly_name: str, url: str, **members: Any) -> None:
+        """Let the discovery service list an environment that is not served, to all or to some ``users``.
+
+        Other ``members`` are properties of an instance: State=1 is disabled.
+        """
+        self.environments.list_instance(friendly_name, url, **members)
+
+    @property
+    def discovery_url(self) -> str:
+        """The Global Discovery service's address, without a slash at its end; tokens for it are people's."""
+        return self.environments.discovery_url
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """How webhooks are posted to, and what was posted: `airflow_provider_dynamics.emulator.webhooks` lists both."""
+        return self._service.webhooks
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         """What was asked since the last reset, oldest first, without control requests."""
         return list(self._app.requests) if self._app else []
+
+    @property
+    def most_at_once(self) -> int:
+        """The most requests for data that were under way at one time since faults were last cleared or all was reset."""
+        return self._faults.limits.most_at_once
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return every row of a table, named by its logical name."""
@@ -183,7 +231,8 @@ class Emulator(Identity):
         A new environment has rules for account (name), contact and lead (emailaddress1); a request that sends
         ``MSCRM.SuppressDuplicateDetection: false`` is refused by them. ValueError when there is no such column.
         """
-        self._service.duplicates.publish(table, columns)
+        with self._service.entered():
+            self._service.duplicates.publish(table, columns)
 
     def custom_api(self, name: str, answer: Answer = None, **described: Any) -> None:
         """Let the environment have a custom API until the next reset.
@@ -191,7 +240,8 @@ class Emulator(Identity):
         `airflow_provider_dynamics.emulator.custom_apis.custom_api` says what describes one; ValueError when the
         service would not take it, or has one of that name.
         """
-        self._service.operations.add(custom_api(name, answer, **described))
+        with self._service.entered():
+            self._service.operations.add(custom_api(name, answer, **described))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._entra.now(), timezone.utc)
@@ -213,7 +263,9 @@ class Emulator(Identity):
             self.sign_ins.reset()
             self._settings.reset()
             self._service.query_limits.restore()
+            self.environments.clear()
             self._service.jobs.restore()
+            self._service.webhooks.restore()
             self._service.reset()
         self._touched = False
 

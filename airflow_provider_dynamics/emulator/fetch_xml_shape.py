@@ -16,10 +16,9 @@ from airflow_provider_dynamics.emulator.comparisons import COMPARISONS, compare
 from airflow_provider_dynamics.emulator.fetch_xml import Condition, Entity, Filter, Link, invalid
 from airflow_provider_dynamics.emulator.fetch_xml_conditions import Asker, Test, test_sql
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
-from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Column, Intersect, Table
+from airflow_provider_dynamics.emulator.schema import TABLES, Column, Intersect, Table
+from airflow_provider_dynamics.emulator.schema.current import current
 from airflow_provider_dynamics.emulator.store import PAIRS, SQL
-
-_PAIRS = {one.name: one for one in INTERSECTS}
 
 
 @dataclass(frozen=True)
@@ -153,8 +152,8 @@ class _Joiner:
 
 def _place(link: Link, alias: str, sql_name: str) -> Place:
     name = link.entity.name
-    if name in _PAIRS:
-        pairs = _PAIRS[name]
+    pairs = current().pairs.get(name)
+    if pairs is not None:
         first = TABLES[pairs.first]
         return Place(
             first, PAIRS[name].alias(sql_name), alias, link.entity, link, pairs, link.kind == "outer"

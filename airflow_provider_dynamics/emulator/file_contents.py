@@ -71,7 +71,7 @@ class FileContents:
     @property
     def in_database(self) -> bool:
         """Whether files lie where they can only be fetched whole."""
-        return self._faults.files_in_database
+        return self._faults.files_in_database or self._faults.on_premises
 
     def held(self, table: Table, row_id: str, column: Column) -> Content:
         """The whole content of a column; raises 404 in the service's words when there is none."""

@@ -27,7 +27,6 @@ from airflow_provider_dynamics.emulator.faults import DATA_KINDS, Faults, Switch
 from airflow_provider_dynamics.emulator.limits import MOST_SERVERS
 from airflow_provider_dynamics.emulator.measures import rows_of
 from airflow_provider_dynamics.emulator.messages import Principal, Request, Response
-from airflow_provider_dynamics.emulator.seed.identities import ORGANIZATION_ID
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
 from airflow_provider_dynamics.emulator.switches import Plugin, Settings
 from airflow_provider_dynamics.emulator.web_api import Poison, WebApi
@@ -41,8 +40,8 @@ Threaded = Callable[[Callable[[], T]], Awaitable[T]]
 LONGEST_URL = 32_768
 GZIP_FROM = 4096  # bytes; smaller bodies are not worth the work
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-API = re.compile(r"^/api/data/v9\.[0-2](/|$)")
-BATCH = re.compile(r"^/api/data/v9\.[0-2]/\$batch$")
+API = re.compile(r"^/api/data/v[89]\.[0-2](/|$)")
+BATCH = re.compile(r"^(/[^/]+)?/api/data/v[89]\.[0-2]/\$batch$")
 AFFINITY = re.compile(r"ARRAffinity=(?P<server>[^;,\s]+)")
 SOURCE = "1102122184388741472227281771242034204771681828610123991219190145111757119484"
 # A web server is known by the value of its affinity cookie.
@@ -91,15 +90,16 @@ class Front:
         """Answer one request under /api; ``threaded`` runs the work off the loop."""
         self._copy_states()
         target = unquote(f"{request.path}?{request.query}" if request.query else request.path)
-        hit = self._faults.strike(
-            DATA_KINDS, request.method, target, size=lambda: (rows_of(request), len(request.body))
-        )
+        with self._service.entered():
+            hit = self._faults.strike(
+                DATA_KINDS, request.method, target, size=lambda: (rows_of(request), len(request.body))
+            )
         slow = _slowness(hit)
         caller = self._caller(request)
         turned_away = self._turned_away(request, caller, hit)
         if turned_away or caller is None:
             await asyncio.sleep(slow)
-            return turned_away or Outcome(refusals.unauthorized(request.origin, self._entra.tenant_id))
+            return turned_away or Outcome(self._unauthorized(request))
         seat = self._seat(request, caller, hit)
         return await self._seated(replace(request, principal=caller), seat, hit, slow, threaded)
 
@@ -165,14 +165,23 @@ class Front:
         self, request: Request, caller: Principal | None, hit: Mapping[str, Switch]
     ) -> Response | None:
         if "expired_token" in hit:
-            return refusals.unauthorized(request.origin, self._entra.tenant_id, expired=True)
+            return self._unauthorized(request, expired=True)
         if "claims" in hit and caller and not caller.answers_challenge:
             return refusals.claims_challenge(request.origin, self._entra.client_id)
         return None
 
     def _caller(self, request: Request) -> Principal | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        return self._entra.check(token.strip(), request.origin) if scheme.lower() == "bearer" else None
+        if scheme.lower() != "bearer":
+            return None
+        prefix = self._service.deployment.prefix
+        places = (request.origin, request.origin + prefix) if prefix else (request.origin,)
+        return self._entra.check(token.strip(), *places)
+
+    def _unauthorized(self, request: Request, *, expired: bool = False) -> Response:
+        on_premises = self._service.deployment.on_premises
+        tenant = "adfs" if on_premises else self._entra.tenant_id
+        return refusals.unauthorized(request.origin, tenant, expired=expired)
 
     def _seat(self, request: Request, caller: Principal, hit: Mapping[str, Switch]) -> Seat:
         """Pick the web server: the affinity cookie's when it is sent, else the next one in turn."""
@@ -187,7 +196,8 @@ class Front:
         start = time.perf_counter()
         try:
             midway = "reset" in hit and hit["reset"].settings["when"] == "midway"
-            response = refusals.switched(hit, request) or self._handled(request, midway=midway)
+            with self._service.entered():
+                response = refusals.switched(hit, request) or self._handled(request, midway=midway)
             if "repeated_page" in hit:
                 response = refusals.repeated(request, response)
         except Exception:
@@ -199,21 +209,38 @@ class Front:
     def _handled(self, request: Request, *, midway: bool = False) -> Response:
         if request.principal and not self._sign_ins.admits(request.principal):
             return refusals.error(403, "0x80072560", refusals.NOT_A_MEMBER)
-        if BATCH.match(unquote(request.path)):
+        deployment = self._service.deployment
+        below = deployment.below_api(request.path) or ""
+        if lacking := refusals.no_place(request.path, below, deployment):
+            return lacking
+        if BATCH.match(unquote(below)):
             if request.method != "POST":
                 return refusals.error(405, "0x80060888", "The $batch resource takes POST only.")
             return Batch(request, self._service.handle, self._service.transaction).answer(midway=midway)
-        if API.match(request.path) or MONITOR.match(request.path):
+        if API.match(below) or (MONITOR.match(below) and not deployment.on_premises):
             return self._service.handle(request)
         return refusals.not_emulated(request.path)
 
     def _hint(self) -> tuple[tuple[str, str], ...]:
         number = self._settings.dop_hint
-        return () if number is None else (("x-ms-dop-hint", str(number)),)
+        return (
+            ()
+            if number is None or self._service.deployment.on_premises
+            else (("x-ms-dop-hint", str(number)),)
+        )
+
+    def _left(self, seat: Seat) -> tuple[tuple[str, str], ...]:
+        """What service protection still lets through, which there is in the cloud only."""
+        if self._service.deployment.on_premises:
+            return ()
+        left, seconds = self._faults.limits.remaining(seat.user, seat.server, seat.limits)
+        return (
+            ("x-ms-ratelimit-time-remaining-xrm-requests", f"{seconds:,.2f}"),
+            ("x-ms-ratelimit-burst-remaining-xrm-requests", str(left)),
+        )
 
     def _dressed(self, request: Request, response: Response, seat: Seat) -> Response:
         """Add what every answer of Dataverse carries, repeats included."""
-        left, seconds = self._faults.limits.remaining(seat.user, seat.server, seat.limits)
         request_id = str(uuid.uuid4())
         correlation = request.headers.get("x-ms-client-request-id") or str(uuid.uuid4())
         cookie = f"ARRAffinity={SERVERS[seat.server]}; path=/; secure; HttpOnly"
@@ -227,15 +254,14 @@ class Front:
             ("x-ms-service-request-id", request_id),
             ("Set-Cookie", cookie),
             ("Set-Cookie", f"ReqClientId={seat.user}; path=/; secure; HttpOnly"),
-            ("Set-Cookie", f"orgId={ORGANIZATION_ID}; path=/; secure; HttpOnly"),
+            ("Set-Cookie", f"orgId={self._service.organization.organization_id}; path=/; secure; HttpOnly"),
             ("Set-Cookie", cookie),
             ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
             ("REQ_ID", request_id),
             ("CRM.ServiceId", "framework"),
             ("AuthActivityId", str(uuid.uuid4())),
             *self._hint(),
-            ("x-ms-ratelimit-time-remaining-xrm-requests", f"{seconds:,.2f}"),
-            ("x-ms-ratelimit-burst-remaining-xrm-requests", str(left)),
+            *self._left(seat),
             ("X-Source", SOURCE),
             ("X-Source", SOURCE[::-1]),
             ("Public", "OPTIONS,GET,HEAD,POST"),

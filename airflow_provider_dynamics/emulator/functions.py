@@ -56,7 +56,7 @@ class Functions:
                 (),
                 (Parameter("Version", "Edm.String"),),
                 is_function=True,
-                run=lambda _: {"Version": VERSION},
+                run=lambda _: {"Version": self._version()},
             ),
         )
 
@@ -71,6 +71,10 @@ class Functions:
         """The id of the one organization."""
         found = self._store.one(sa.select(SQL["organization"].c.organizationid))
         return str(found[0]) if found else "00000000-0000-0000-0000-000000000000"
+
+    def _version(self) -> str:
+        found = self._store.one(sa.select(SQL["organization"].c.version))
+        return str(found[0]) if found else VERSION
 
     def _who_am_i(self, call: Call) -> dict[str, Any]:
         return {

@@ -139,14 +139,16 @@ class Identity:
         """The Web app's registered redirect URIs; may be changed. The native app's is http://localhost, any port."""
         return self._entra.redirects.web
 
-    def access_token(self, lifetime: float = 3600, user: str | None = None) -> str:
+    def access_token(
+        self, lifetime: float = 3600, user: str | None = None, resource: str | None = None
+    ) -> str:
         """Return a good access token without asking the token endpoint; lifetime in seconds.
 
-        It is the application's, or a person's when a user name is given.
+        It is the application's, or a person's when a user name is given, and for this environment, or for ``resource``.
         """
         if user is None:
-            return self._entra.issue(self.url, lifetime)
-        return self._entra.issue_for(_person(user), APPLICATIONS[CLIENT_ID], self.url, lifetime)
+            return self._entra.issue(resource or self.url, lifetime)
+        return self._entra.issue_for(_person(user), APPLICATIONS[CLIENT_ID], resource or self.url, lifetime)
 
     def refresh_token(
         self, user: str | None = None, client_id: str | None = None, authority_type: str = "entra"

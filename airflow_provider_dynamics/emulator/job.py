@@ -43,6 +43,8 @@ class Job:
     ends: datetime | None = None
     failure: Failure | None = None
     ended: Callable[[tuple[int, int], Fault | None], None] | None = None
+    stays: bool = True  # its row, when it has succeeded
+    beside: bool = False  # a thread does the work and says how it went: no clock moves it
 
 
 def signed(code: str) -> int:

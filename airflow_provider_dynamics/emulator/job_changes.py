@@ -20,7 +20,7 @@ from airflow_provider_dynamics.emulator.job import (
     Job,
 )
 from airflow_provider_dynamics.emulator.literals import utc_text
-from airflow_provider_dynamics.emulator.messages import Fault
+from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
 
 
 class OpenJobs(Protocol):
@@ -46,6 +46,8 @@ class JobChanges:
         current, job = row["statecode"], self._jobs.open.get(row["asyncoperationid"])
         if wanted is None:
             if values.get("postponeuntil") is not None and current in {READY[0], IN_PROGRESS[0]}:
+                if job and job.beside:
+                    raise NotEmulated("postponing the job of an asynchronous step")
                 return self._postponed(job, values)
             return values
         if wanted == current != SUCCEEDED[0]:
@@ -65,6 +67,8 @@ class JobChanges:
                 job.state, job.due = READY, self._jobs.now() + timedelta(seconds=self._jobs.waiting)
             return values
         if wanted == WAITING[0] and current == IN_PROGRESS[0]:
+            if job and job.beside:
+                raise NotEmulated("pausing the job of an asynchronous step")
             if job:
                 self._pause(job, datetime.max.replace(tzinfo=timezone.utc))
             return values

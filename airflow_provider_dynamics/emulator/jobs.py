@@ -112,7 +112,7 @@ class Jobs:
             raise ValueError(f"a system job has no type {operation_type!r}")
         values = {"name": name, "operationtype": operation_type, "messagename": message_name}
         call = Call("POST", "", "", {}, (), {}, Prefer(), b"", self.now(), Caller(SERVICE_USER, ROOT_UNIT))
-        with self._store.transaction():
+        with self._store.schemas.entered(), self._store.transaction():
             return self.start(call, values, work or (lambda _: None)).job_id
 
     def fail(
@@ -128,7 +128,7 @@ class Jobs:
 
     def forget(self, job_id: str | None = None) -> None:
         """Remove the row of a job, or the rows of all completed ones; KeyError when there is no such job."""
-        with self._store.transaction():
+        with self._store.schemas.entered(), self._store.transaction():
             if job_id is None:
                 for row_id in self._store.matching_all(SYSTEM_JOB, {"statecode": SUCCEEDED[0]}):
                     self._remove(row_id)
@@ -176,6 +176,29 @@ class Jobs:
         due = at if late and at is not None else self.now() + timedelta(seconds=self.waiting)
         return self.add(Job(job_id, SYSTEM_JOB, call, step, due, state))
 
+    def start_beside(self, call: Call, values: Mapping[str, Any], *, stays: bool = True) -> Job:
+        """A system job that waits for `run_beside`: somebody else does what it stands for, and says how it went."""
+        row = {**values, "statecode": READY[0], "statuscode": READY[1], "depth": 1, "retrycount": 0}
+        job_id = self._writer.make(call, SYSTEM_JOB, row)
+        job = Job(job_id, SYSTEM_JOB, call, lambda _: None, self.now(), stays=stays, beside=True)
+        self.open[job_id] = job
+        return job
+
+    def run_beside(self, job: Job) -> bool:
+        """Show that the work on it has begun; False when it was cancelled, or is gone."""
+        with self._store.schemas.entered(), self._store.transaction():
+            if self.open.get(job.job_id) is not job or not self._store.exists(job.table, job.job_id):
+                return False
+            job.due = self.now()
+            self._begin(job)
+            return True
+
+    def finish(self, job: Job, fault: Fault | None = None) -> None:
+        """Show that the work on it is done, or failed."""
+        with self._store.schemas.entered(), self._store.transaction():
+            if self.open.get(job.job_id) is job and self._store.exists(job.table, job.job_id):
+                self._end(job, FAILED if fault else SUCCEEDED, self.now(), fault)
+
     def add(self, job: Job) -> Job:
         """Look after a job whose row exists."""
         job.failure = self._failures.pop(0) if self._failures else None
@@ -193,7 +216,7 @@ class Jobs:
         """Move every job to where it is by now; does nothing inside a transaction, which may be undone."""
         if not self.open or self.held:
             return
-        with self._store.lock:
+        with self._store.schemas.entered(), self._store.lock:
             if self._store.in_transaction:
                 return
             for job in list(self.open.values()):
@@ -211,6 +234,8 @@ class Jobs:
     def _move(self, job: Job, now: datetime) -> None:
         if not self._store.exists(job.table, job.job_id):
             del self.open[job.job_id]
+        elif job.beside:
+            return
         elif job.state == CANCELING:
             if job.ends is not None and now >= job.ends:
                 self._end(job, CANCELED, job.ends)
@@ -259,7 +284,7 @@ class Jobs:
         if job.ended is not None:
             job.ended(state, fault)
         self.show(job, state, when, told)
-        if not self.keep_completed:
+        if not self.keep_completed or (state == SUCCEEDED and not job.stays):
             self._remove(job.job_id)
 
     def show(self, job: Job, state: tuple[int, int], when: datetime, more: Mapping[str, Any]) -> None:
@@ -273,8 +298,8 @@ class Jobs:
 
     def _remove(self, job_id: str) -> None:
         self.open.pop(job_id, None)
-        for table in (SYSTEM_JOB, TABLES["backgroundoperation"]):
-            if self._store.exists(table, job_id):
+        for table in (SYSTEM_JOB, TABLES.get("backgroundoperation")):
+            if table and self._store.exists(table, job_id):
                 self._writer.remove(table, job_id)
 
 

@@ -80,6 +80,9 @@ class Limits:
         self._now = now
         self._lock = threading.Lock()
         self._usage: dict[tuple[str, int], _Usage] = {}
+        self._running = 0
+        self.most_at_once = 0
+        """The most requests that were under way at one time, of all users on all servers."""
 
     def begin(self, user: str, server: int, enforced: Mapping[str, Any] | None) -> Refusal | None:
         """Count a request in; a refusal says which limit it passed. Refused requests count as requests too."""
@@ -91,6 +94,8 @@ class Limits:
             usage.arrivals.append(moment)
             refusal = _refusal(usage, moment, settings) if enforced else None
             usage.running += refusal is None
+            self._running += refusal is None
+            self.most_at_once = max(self.most_at_once, self._running)
             return refusal
 
     def end(self, user: str, server: int, seconds: float) -> None:
@@ -98,6 +103,7 @@ class Limits:
         with self._lock:
             usage = self._usage.setdefault((user, server), _Usage())
             usage.running = max(0, usage.running - 1)
+            self._running -= 1
             usage.executions.append((self._now(), seconds))
             usage.execution += seconds
 
@@ -115,6 +121,7 @@ class Limits:
         """Start counting anew."""
         with self._lock:
             self._usage.clear()
+            self.most_at_once = self._running
 
 
 def _refusal(usage: _Usage, moment: float, settings: Mapping[str, Any]) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""EntityDefinitions and what hangs below them, read only and never paged.
+"""Reading EntityDefinitions and what hangs below them, never paged; `customizing` changes them.
 
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query-metadata-web-api
 """
@@ -11,13 +11,14 @@ from typing import Any
 
 from airflow_provider_dynamics.emulator.address import Segment, split_outside
 from airflow_provider_dynamics.emulator.call import Call, reply
-from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Response
+from airflow_provider_dynamics.emulator.messages import Fault, Response
 from airflow_provider_dynamics.emulator.metadata_filter import matches
 from airflow_provider_dynamics.emulator.metadata_shapes import (
     NAMESPACE,
     Shape,
     attributes,
     entity,
+    global_choice,
     key,
     many_to_one,
     metadata_type,
@@ -28,7 +29,8 @@ from airflow_provider_dynamics.emulator.metadata_shapes import (
 from airflow_provider_dynamics.emulator.options import odata_fault
 from airflow_provider_dynamics.emulator.query import no_segment
 from airflow_provider_dynamics.emulator.rows import method_not_allowed
-from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Table
+from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Key, Table
+from airflow_provider_dynamics.emulator.schema.current import current
 
 ROOTS = frozenset({"EntityDefinitions", "RelationshipDefinitions", "GlobalOptionSetDefinitions"})
 _CAST = re.compile(rf"{re.escape(NAMESPACE)}\.(\w+)")
@@ -45,17 +47,13 @@ def service_document(call: Call) -> Response:
 def metadata(call: Call, segments: Sequence[Segment]) -> Response:
     """Anything below one of ``ROOTS``."""
     if call.method != "GET":
-        raise (
-            NotEmulated("changing metadata")
-            if call.method in {"POST", "PUT", "DELETE"}
-            else method_not_allowed(call.method)
-        )
+        raise method_not_allowed(call.method)
     for name in call.options:
         if name.startswith("$") and name not in _KNOWN:
             raise odata_fault(f"The query parameter {name} is not supported.")
     root, *rest = segments
     if root.name == "GlobalOptionSetDefinitions":
-        raise NotEmulated("global choices (GlobalOptionSetDefinitions)")
+        return _choices(call, root, rest)
     if root.name == "RelationshipDefinitions":
         return _relationships(call, root, rest)
     if root.inside is None:
@@ -75,6 +73,12 @@ def _relationships(call: Call, root: Segment, rest: Sequence[Segment]) -> Respon
             return _collection(call, "RelationshipDefinitions", pairs.values(), _no_parts)
         raise no_segment(rest[0].name)
     shapes = [shape for name in TABLES for shape in many_to_one(name)]
+    if not rest:  # both kinds
+        pairs = {shape["SchemaName"]: shape for name in TABLES for shape in through_pairs(name)}
+        shapes = [
+            {"@odata.type": f"#{NAMESPACE}.{shape['RelationshipType']}Metadata", **shape}
+            for shape in (*shapes, *pairs.values())
+        ]
     if root.inside is None:
         return _collection(call, "RelationshipDefinitions", shapes, _no_parts)
     return _one(
@@ -82,8 +86,35 @@ def _relationships(call: Call, root: Segment, rest: Sequence[Segment]) -> Respon
     )
 
 
+def _choices(call: Call, root: Segment, rest: Sequence[Segment]) -> Response:
+    if "$filter" in call.options:
+        # The service answers so: its choices are read by name or all at once.
+        raise Fault(
+            405, "0x80060888", "The query parameter $filter is not supported on GlobalOptionSetDefinitions."
+        )
+    if rest and rest[0].name != f"{NAMESPACE}.OptionSetMetadata":
+        raise no_segment(rest[0].name)
+    shapes = [global_choice(choice) for choice in current().choices.values()]
+    if root.inside is None:
+        return _collection(call, "GlobalOptionSetDefinitions", shapes, _no_parts)
+    wanted = identity_of(root.inside, "Name").lower()
+    for shape in shapes:
+        if wanted in {shape["Name"], shape["MetadataId"]}:
+            return _one(call, "GlobalOptionSetDefinitions", shape, _no_parts)
+    raise Fault(404, "0x80040217", f"Could not find an optionset with the specified name or id: {wanted}.")
+
+
+def key_of(table: Table, inside: str) -> Key:
+    """The alternate key that a path names, by logical name or MetadataId."""
+    wanted = identity_of(inside, "LogicalName")
+    for one in table.keys:
+        if wanted in {one.name, key(table, one)["MetadataId"]}:
+            return one
+    raise Fault(404, "0x80041103", f"Key With Id = {wanted} Does Not Exist")
+
+
 def _table(inside: str) -> Table:
-    wanted = _identity(inside, "LogicalName")
+    wanted = identity_of(inside, "LogicalName")
     for table in TABLES.values():
         if wanted in {table.name, table.metadata_id}:
             return table
@@ -94,7 +125,8 @@ def _table(inside: str) -> Table:
     )
 
 
-def _identity(inside: str, name: str) -> str:
+def identity_of(inside: str, name: str) -> str:
+    """What the brackets of a path name: by the alternate key of that name, or by MetadataId."""
     key_name, _, value = inside.partition("=")
     if value and key_name.strip() not in {name, "MetadataId"}:
         raise odata_fault(f"The key in the request URI is not valid: '{key_name}'.")
@@ -102,7 +134,7 @@ def _identity(inside: str, name: str) -> str:
 
 
 def _pick(shapes: Iterable[Shape], inside: str, name: str, what: str) -> Shape:
-    wanted = _identity(inside, name)
+    wanted = identity_of(inside, name)
     for shape in shapes:
         if wanted in {shape[name], shape["MetadataId"]}:
             return shape
@@ -201,8 +233,11 @@ def _attribute_parts(table: Table, cast: str | None) -> _Parts:
         if cast is None or name not in {"OptionSet", "GlobalOptionSet"}:
             return None
         options = option_set(table, column)
-        # A local choice has no global one: the service leaves null.
-        return (options if name == "OptionSet" else False) if options else None
+        if options and name == "GlobalOptionSet":
+            # A local choice has no global one: the service leaves null.
+            found = current().choices.get(column.global_choice or "")
+            return global_choice(found) if found else False
+        return options or None
 
     return part
 

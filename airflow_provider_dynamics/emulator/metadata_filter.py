@@ -35,33 +35,36 @@ _CALLS: Mapping[str, Callable[[str, str], bool]] = {
 }
 
 
-def matches(shape: Mapping[str, Any], text: str, aliases: Mapping[str, str]) -> bool:
-    """Whether a definition satisfies a filter; raises ``Fault`` on a member it does not have."""
+def matches(shape: Mapping[str, Any], text: str, aliases: Mapping[str, str], *, fold: bool = True) -> bool:
+    """Whether a definition satisfies a filter; raises ``Fault`` on a member it does not have.
+
+    ``fold`` false lets the functions tell the case of letters apart, as the discovery service does.
+    """
     tree, _ = parse(text, aliases)
-    return bool(_value(tree, shape))
+    return bool(_value(tree, shape, fold=fold))
 
 
-def _value(node: Any, shape: Mapping[str, Any]) -> Any:
+def _value(node: Any, shape: Mapping[str, Any], *, fold: bool) -> Any:
     if isinstance(node, ast.BoolOp):
-        left = _value(node.left, shape)
+        left = _value(node.left, shape, fold=fold)
         if isinstance(node.op, ast.And):
-            return left and _value(node.right, shape)
-        return left or _value(node.right, shape)
+            return left and _value(node.right, shape, fold=fold)
+        return left or _value(node.right, shape, fold=fold)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return not _value(node.operand, shape)
+        return not _value(node.operand, shape, fold=fold)
     if isinstance(node, ast.Compare):
-        return _compared(node, shape)
+        return _compared(node, shape, fold=fold)
     if isinstance(node, ast.Call) and node.func.name in _CALLS and len(node.args) == 2:
-        subject, part = (_value(argument, shape) for argument in node.args)
-        return _CALLS[node.func.name](str(subject or "").lower(), str(part).lower())
+        subject, part = (str(_value(argument, shape, fold=fold) or "") for argument in node.args)
+        return _CALLS[node.func.name](*((subject.lower(), part.lower()) if fold else (subject, part)))
     return _leaf(node, shape)
 
 
-def _compared(node: ast.Compare, shape: Mapping[str, Any]) -> bool:
+def _compared(node: ast.Compare, shape: Mapping[str, Any], *, fold: bool) -> bool:
     compare = _COMPARE.get(type(node.comparator))
     if compare is None:
         raise NotEmulated(f"the operator {type(node.comparator).__name__.lower()} in a metadata $filter")
-    left, right = _value(node.left, shape), _value(node.right, shape)
+    left, right = _value(node.left, shape, fold=fold), _value(node.right, shape, fold=fold)
     if left is None or right is None:
         return compare(left, right) if compare in {operator.eq, operator.ne} else False
     try:

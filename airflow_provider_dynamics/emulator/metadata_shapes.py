@@ -6,7 +6,6 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
 from airflow_provider_dynamics.emulator.schema import (
@@ -20,7 +19,8 @@ from airflow_provider_dynamics.emulator.schema import (
     collections_of,
     many_to_many,
 )
-from airflow_provider_dynamics.emulator.schema.model import OPTION_KINDS, stable_id
+from airflow_provider_dynamics.emulator.schema.current import per_schema
+from airflow_provider_dynamics.emulator.schema.model import OPTION_KINDS, Choice, stable_id
 
 Shape = dict[str, Any]
 NAMESPACE = "Microsoft.Dynamics.CRM"
@@ -76,7 +76,7 @@ def _managed(value: object, name: str, *, can_change: bool = True) -> Shape:
     return {"Value": value, "CanBeChanged": can_change, "ManagedPropertyLogicalName": name}
 
 
-@cache
+@per_schema
 def entity(name: str) -> Shape:
     """EntityMetadata without its collections."""
     table = TABLES[name]
@@ -124,23 +124,22 @@ def entity(name: str) -> Shape:
         "PrimaryNameAttribute": table.primary_name,
         "SchemaName": table.schema_name,
         "TableType": "Elastic" if table.elastic else "Standard",
-        "Description": label(None),
+        "Description": label(table.description),
         "DisplayName": label(table.label),
         "DisplayCollectionName": label(table.plural),
-        "CanCreateAttributes": _managed(
-            table.custom or table.writable, "cancreateattributes", can_change=False
-        ),
+        "CanCreateAttributes": _managed(table.customizable, "cancreateattributes", can_change=False),
         "CanCreateForms": _managed(value=True, name="cancreateforms"),
         "CanCreateViews": _managed(value=True, name="cancreateviews"),
         "CanModifyAdditionalSettings": _managed(value=True, name="canmodifyadditionalsettings"),
         "CanEnableSyncToExternalSearchIndex": _managed(value=True, name="canenablesynctoexternalsearchindex"),
         "IsAuditEnabled": _managed(value=True, name="canmodifyauditsettings"),
         "IsConnectionsEnabled": _managed(value=True, name="canmodifyconnectionsettings"),
-        "IsCustomizable": _managed(table.writable, "iscustomizable", can_change=False),
+        "IsCustomizable": _managed(table.customizable, "iscustomizable", can_change=False),
         "IsDuplicateDetectionEnabled": _managed(value=False, name="canmodifyduplicatedetectionsettings"),
         "IsMappable": _managed(value=True, name="ismappable"),
         "IsRenameable": _managed(value=True, name="isrenameable"),
         "IsValidForQueue": _managed(value=False, name="canmodifyqueuesettings"),
+        **table.shown,
     }
 
 
@@ -149,7 +148,7 @@ def metadata_type(column: Column) -> str:
     return _METADATA_TYPES.get(column.kind, f"{column.kind}AttributeMetadata")
 
 
-@cache
+@per_schema
 def attributes(name: str) -> tuple[Shape, ...]:
     """AttributeMetadata of every column, each with all members of its own type."""
     return tuple(_attribute(TABLES[name], column) for column in TABLES[name].columns)
@@ -164,7 +163,7 @@ def _attribute(table: Table, column: Column) -> Shape:
         "AttributeTypeName": {"Value": _TYPE_NAMES[column.kind]},
         "ColumnNumber": table.columns.index(column) + 1,
         "DeprecatedVersion": None,
-        "Description": label(None),
+        "Description": label(column.description),
         "DisplayName": label(column.label),
         "EntityLogicalName": table.name,
         "ExternalName": None,
@@ -188,7 +187,7 @@ def _attribute(table: Table, column: Column) -> Shape:
         "LogicalName": column.name,
         "MetadataId": table.column_metadata_id(column.name),
         "SchemaName": column.schema_name,
-        "SourceType": 0,
+        "SourceType": column.source_type,
         "IsAuditEnabled": _managed(value=True, name="canmodifyauditsettings"),
         "IsCustomizable": _managed(value=True, name="iscustomizable"),
         "IsRenameable": _managed(value=True, name="isrenameable"),
@@ -284,6 +283,27 @@ def option_set(table: Table, column: Column) -> Shape | None:
     return {**_option_set_head(table, column, kind), "ParentOptionSetName": None, "Options": options}
 
 
+def global_choice(choice: Choice) -> Shape:
+    """OptionSetMetadata of a global choice."""
+    return {
+        "@odata.type": f"#{NAMESPACE}.OptionSetMetadata",
+        "MetadataId": choice.metadata_id,
+        "HasChanged": None,
+        "Description": label(choice.description),
+        "DisplayName": label(choice.label),
+        "IsCustomOptionSet": True,
+        "IsGlobal": True,
+        "IsManaged": False,
+        "Name": choice.name,
+        "ExternalTypeName": None,
+        "OptionSetType": "Picklist",
+        "IntroducedVersion": "1.0.0.0",
+        "ParentOptionSetName": None,
+        "IsCustomizable": _managed(value=True, name="iscustomizable"),
+        "Options": [_option(option.value, option.label) for option in choice.options],
+    }
+
+
 def _listed(kind: str, option: Option) -> Shape:
     shape = _option(option.value, option.label)
     if kind == "State":
@@ -296,14 +316,14 @@ def _listed(kind: str, option: Option) -> Shape:
 
 
 def _option_set_head(table: Table, column: Column, kind: str) -> Shape:
-    name = f"{table.name}_{column.name}"
+    name = column.global_choice or f"{table.name}_{column.name}"
     return {
-        "MetadataId": stable_id("optionset", name),
+        "MetadataId": Choice(name, "").metadata_id if column.global_choice else stable_id("optionset", name),
         "HasChanged": None,
         "Description": label(None),
         "DisplayName": label(column.label),
         "IsCustomOptionSet": column.custom,
-        "IsGlobal": False,
+        "IsGlobal": column.global_choice is not None,
         "IsManaged": not column.custom,
         "Name": name,
         "ExternalTypeName": None,
@@ -346,7 +366,7 @@ def key(table: Table, one: Key) -> Shape:
         "LogicalName": one.name,
         "SchemaName": one.name,
         "IntroducedVersion": "1.0.0.0",
-        "AsyncJob": None,
+        "AsyncJob": one.job_id and {"asyncoperationid": one.job_id},
     }
 
 
@@ -381,14 +401,14 @@ def relationship(table: Table, column: Column, target: Target) -> Shape:
     }
 
 
-@cache
+@per_schema
 def many_to_one(name: str) -> tuple[Shape, ...]:
     """The lookups of a table, one for each target."""
     table = TABLES[name]
     return tuple(relationship(table, column, target) for column in table.lookups for target in column.targets)
 
 
-@cache
+@per_schema
 def one_to_many(name: str) -> tuple[Shape, ...]:
     """The lookups of other tables that point to this one."""
     found = []
@@ -403,7 +423,7 @@ def one_to_many(name: str) -> tuple[Shape, ...]:
     return tuple(found)
 
 
-@cache
+@per_schema
 def through_pairs(name: str) -> tuple[Shape, ...]:
     """The many-to-many relationships of a table, the same seen from either side."""
     return tuple(_pairs(one.through) for one in many_to_many(name).values() if one.through)
@@ -414,8 +434,8 @@ def _pairs(intersect: Intersect) -> Shape:
     shape: Shape = {
         "MetadataId": stable_id("relationship", intersect.name),
         "HasChanged": None,
-        "IsCustomRelationship": False,
-        "IsManaged": True,
+        "IsCustomRelationship": intersect.custom,
+        "IsManaged": not intersect.custom,
         "IsValidForAdvancedFind": True,
         "SchemaName": intersect.relationship,
         "SecurityTypes": "None",

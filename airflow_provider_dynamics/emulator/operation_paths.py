@@ -11,12 +11,15 @@ from airflow_provider_dynamics.emulator.address import Segment
 from airflow_provider_dynamics.emulator.bulk import NAMES, Bulk
 from airflow_provider_dynamics.emulator.call import Call
 from airflow_provider_dynamics.emulator.csdl import document
+from airflow_provider_dynamics.emulator.deployment import CLOUD_ACTIONS
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Response
-from airflow_provider_dynamics.emulator.operations import Operations
+from airflow_provider_dynamics.emulator.operations import Operation, Operations
+from airflow_provider_dynamics.emulator.operations.standard import multiples
 from airflow_provider_dynamics.emulator.privileges import Privileges
 from airflow_provider_dynamics.emulator.query import no_segment
 from airflow_provider_dynamics.emulator.rows import Place, method_not_allowed
-from airflow_provider_dynamics.emulator.schema import Table
+from airflow_provider_dynamics.emulator.schema import TABLES, Table
+from airflow_provider_dynamics.emulator.schema.current import Schema, current
 
 BOUND = "Microsoft.Dynamics.CRM."
 _BULK_VERBS: Mapping[str, Sequence[str]] = {
@@ -30,24 +33,28 @@ _BULK_VERBS: Mapping[str, Sequence[str]] = {
 class OperationPaths:
     """Answers requests whose path names an operation."""
 
-    def __init__(self, operations: Operations, bulk: Bulk, privileges: Privileges) -> None:
+    def __init__(self, operations: Operations, bulk: Bulk | None, privileges: Privileges) -> None:
         self._operations = operations
         self._bulk = bulk
         self._privileges = privileges
-        self._documents: dict[tuple[int, bool], bytes] = {}
+        self._documents: dict[tuple[int, bool, Schema], bytes] = {}
 
     def document(self, call: Call) -> Response:
         """``$metadata``; it is put together once for each set of operations."""
         if call.method != "GET":
             raise method_not_allowed(call.method)
         wanted = call.options.get("annotations") == "true" or "*" in call.prefer.annotations
-        key = (self._operations.version, wanted)
+        key = (self._operations.version, wanted, current())
         found = self._documents.get(key)
         if found is None:
-            found = document(self._operations.all(), annotations=wanted).encode()
+            found = document(self._known(), annotations=wanted).encode()
             self._documents = {key: found}
         headers = (("Content-Type", "application/xml"), ("OData-Version", "4.0"), *call.applied())
         return Response(200, headers, found)
+
+    def _known(self) -> Sequence[Operation]:
+        known = self._operations.all()
+        return [*known, *multiples(set(TABLES) - {one.bound_to for one in known if one.name in NAMES})]
 
     def unbound(self, call: Call, segments: Sequence[Segment]) -> Response:
         """A name at the root that is no entity set."""
@@ -57,7 +64,7 @@ class OperationPaths:
         if operation is not None and len(segments) == 1 and not first.name.startswith(BOUND):
             return self._operations.answer(call, operation, first)
         # Functions and actions start with a capital, entity sets never do.
-        if operation is None and first.name[:1].isupper():
+        if operation is None and first.name[:1].isupper() and first.name not in CLOUD_ACTIONS:
             raise NotEmulated(f"the function or action {first.name}")
         raise no_segment(first.name)
 
@@ -69,6 +76,8 @@ class OperationPaths:
             if operation is None:
                 raise _unknown(name)
             return self._operations.answer(call, operation, segment, table)
+        if self._bulk is None:  # a server of one's own knows no such message
+            raise no_segment(segment.name)
         if call.method != "POST":
             raise method_not_allowed(call.method)
         self._privileges.need(call, table, *_BULK_VERBS[name])

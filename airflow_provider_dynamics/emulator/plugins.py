@@ -70,10 +70,13 @@ def _bypasses_plugins(call: Call) -> bool:
     return [part.lower() for part in _parts(call, _PLUGINS)] == ["true"]
 
 
-def _passes_by(call: Call, plugin: Plugin) -> bool:
-    if "CustomSync" in _parts(call, _LOGIC) or _bypasses_plugins(call):
+def passes_by(call: Call, step: str | None, *, asynchronous: bool = False) -> bool:
+    """Whether a request bypasses a step, which is named by the id of its registration."""
+    if ("CustomAsync" if asynchronous else "CustomSync") in _parts(call, _LOGIC):
         return True
-    return plugin.step is not None and plugin.step.lower() in map(str.lower, _parts(call, _STEPS))
+    if not asynchronous and _bypasses_plugins(call):
+        return True
+    return step is not None and step.lower() in map(str.lower, _parts(call, _STEPS))
 
 
 @dataclass
@@ -94,7 +97,7 @@ class Plugins:
             self.listed = registered
             self.chances.clear()
         for plugin in registered:
-            if self._fires(plugin, table, message, shown) and not _passes_by(call, plugin):
+            if self._fires(plugin, table, message, shown) and not passes_by(call, plugin.step):
                 raise _fault(plugin)
 
     def _fires(self, plugin: Plugin, table: Table, message: str, shown: Mapping[str, Any]) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +18,7 @@ from airflow_provider_dynamics.emulator.call import Call, Caller, reply
 from airflow_provider_dynamics.emulator.messages import Fault, Response
 from airflow_provider_dynamics.emulator.options import Expand, parse_expand
 from airflow_provider_dynamics.emulator.schema import TABLES, Table, navigation_of
+from airflow_provider_dynamics.emulator.schema.current import per_schema
 from airflow_provider_dynamics.emulator.schema.model import stable_id
 from airflow_provider_dynamics.emulator.schema.security import USER_ROLES
 from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Store
@@ -78,10 +78,16 @@ _SALES_DEPTHS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Role:
-    """A predefined security role."""
+    """A predefined security role; ``everything`` is one that is given what comes with new tables too."""
 
     name: str
-    privileges: Mapping[str, str]  # depth by name
+    given: Mapping[str, str]  # depth by name
+    everything: bool = False
+
+    @property
+    def privileges(self) -> Mapping[str, str]:
+        """Depth by name."""
+        return _administrators("") if self.everything else self.given
 
     @property
     def role_id(self) -> str:
@@ -122,10 +128,26 @@ MISCELLANEOUS = (
     "prvBypassCustomPlugins",
     "prvMerge",
 )
-SYSTEM_ADMINISTRATOR = Role(
-    "System Administrator",
-    dict.fromkeys((*(name for table in TABLES.values() for _, name in _of(table)), *MISCELLANEOUS), "Global"),
+# https://learn.microsoft.com/power-platform/admin/security-roles-privileges (tab Customization)
+CUSTOMIZING = (
+    *(
+        f"prv{verb}{what}"
+        for what in ("Entity", "Attribute", "Relationship", "OptionSet", "EntityKey")
+        for verb in ("Create", "Read", "Write", "Delete")
+    ),
+    "prvPublishCustomization",
+    "prvImportCustomization",
+    "prvExportCustomization",
 )
+
+
+@per_schema
+def _administrators(_: str) -> Mapping[str, str]:
+    of_tables = (name for table in TABLES.values() for _, name in _of(table))
+    return dict.fromkeys((*of_tables, *MISCELLANEOUS, *CUSTOMIZING), "Global")
+
+
+SYSTEM_ADMINISTRATOR = Role("System Administrator", {}, everything=True)
 SALESPERSON = Role("Salesperson", dict(_sales()))
 ROLES = {role.role_id: role for role in (SYSTEM_ADMINISTRATOR, SALESPERSON)}
 _DEPTHS = ("Basic", "Local", "Deep", "Global")
@@ -133,7 +155,7 @@ _DEPTHS = ("Basic", "Local", "Deep", "Global")
 
 def privilege_named(name: str) -> str:
     """A privilege by its name in any case of letters; raises ValueError when there is none."""
-    found = _in_lower_case().get(name.strip().lower())
+    found = _in_lower_case("").get(name.strip().lower())
     if found is None:
         raise ValueError(
             f"there is no privilege {name!r}; there are prvReadAccount, prvWriteContact and the like"
@@ -141,8 +163,8 @@ def privilege_named(name: str) -> str:
     return found
 
 
-@cache
-def _in_lower_case() -> Mapping[str, str]:
+@per_schema
+def _in_lower_case(_: str) -> Mapping[str, str]:
     return {name.lower(): name for name in SYSTEM_ADMINISTRATOR.privileges}
 
 

@@ -24,7 +24,7 @@ ORDER_JOINED = "OrderOnPropertiesFromJoinedTables"
 ANTIPATTERNS = (WILDCARD, COMPUTED, LARGE_COLUMN, ALL_COLUMNS, ORDER_ENUM, ORDER_JOINED)
 
 LARGE_TEXT = 850  # characters; columns that may hold more are large text columns
-_COLLECTION = re.compile(r"/api/data/v9\.[012]/(?P<set>\w+)/?")
+_COLLECTION = re.compile(r"/api/data/v[89]\.[012]/(?P<set>\w+)/?")
 _REFUSED = "This query cannot be executed because it conflicts with Query Throttling; the query "
 _AGGRESSIVELY = ", which will cause the query to be throttled more aggressively."
 _TIMED_OUT = "The database operation timed out; this may be due to a {0} being used in a filter condition. Please consider "

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
+from airflow_provider_dynamics.emulator.deployment import Deployment
 from airflow_provider_dynamics.emulator.entra.tokens import CHALLENGE
 from airflow_provider_dynamics.emulator.faults import Switch
 from airflow_provider_dynamics.emulator.limits import Refusal
@@ -38,8 +39,26 @@ def error(status: int, code: str, message: str, retry_after: str | None = None) 
 
 def not_emulated(path: str) -> Response:
     """Return 501 for a path that is neither the Web API's nor the sign-in service's."""
-    served = "; v9.0, v9.1 and v9.2 are served" if path.startswith("/api/data/") else ""
-    return error(501, "0x80060888", f"not emulated: {path}{served}")
+    return error(501, "0x80060888", f"not emulated: {path}")
+
+
+def no_place(path: str, below: str, deployment: Deployment) -> Response | None:
+    """Return what another's organization in the path gets, and a version of the Web API that the server lacks.
+
+    That it is 501 is Microsoft's word, the sentence is ours. In the cloud it is the emulator that lacks a version.
+    https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#identify-status-codes
+    """
+    if not below:
+        return error(404, "0x8006088a", f"Resource not found for the segment '{path}'.")
+    version = deployment.lacks(below)
+    if version is None:
+        return None
+    known = ", ".join(f"v{one}" for one in deployment.versions)
+    if not deployment.on_premises:
+        return error(501, "0x80060888", f"not emulated: the Web API v{version}; {known} are served")
+    return error(
+        501, "0x80060888", f"The Web API v{version} is not implemented by this server; it has {known}."
+    )
 
 
 def throttled(refusal: Refusal, *, as_date: bool = False, silent: bool = False) -> Response:

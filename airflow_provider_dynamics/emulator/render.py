@@ -36,6 +36,8 @@ def exact_text(value: int, scale: int) -> str:
 
 def renderer(column: Column) -> Renderer | None:
     """How a stored value becomes a JSON value; None when it is one already."""
+    if not column.read:
+        return lambda _: None
     if column.kind == "Boolean":
         return lambda value: None if value is None else bool(value)
     if column.kind in EXACT_KINDS:

@@ -52,8 +52,9 @@ STATES = ("rotation", "consent_given", "application_user", "members", "skew", "r
 class SignIns:
     """The control panel of the sign-in services, and of what the environment lets users do."""
 
-    def __init__(self, entra: Entra, faults: DataFaults | None = None) -> None:
+    def __init__(self, entra: Entra, faults: DataFaults | None = None, *, shared: bool = False) -> None:
         self._entra = entra
+        self._shared = shared  # the sign-in services are another environment's: a reset leaves them alone
         self._taken = (faults or DataFaults()).privileges_taken
         self._members: frozenset[str] = frozenset()
         self.application_user = True
@@ -61,13 +62,17 @@ class SignIns:
 
     def reset(self) -> None:
         """Back to the start; tokens and redirect URIs stay."""
+        if not self._shared:
+            self._reset_services()
+        self.application_user = True
+        self.return_privileges()
+        self._members = frozenset(one.user_name for one in PEOPLE.values() if one.is_member)
+
+    def _reset_services(self) -> None:
         self.rotation = ROTATIONS[0]
         self._entra.consents.withdraw()
         self._entra.consents.for_everyone = True
         self._entra.skew = 0.0
-        self.application_user = True
-        self.return_privileges()
-        self._members = frozenset(one.user_name for one in PEOPLE.values() if one.is_member)
 
     @property
     def rotation(self) -> str:

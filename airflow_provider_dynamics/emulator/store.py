@@ -10,9 +10,9 @@ import re
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -21,7 +21,16 @@ from sqlalchemy.schema import CreateTable
 
 from airflow_provider_dynamics.emulator.like import fold, tsql_like
 from airflow_provider_dynamics.emulator.messages import NotEmulated
-from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Column, Intersect, Table
+from airflow_provider_dynamics.emulator.render import RowRenderer
+from airflow_provider_dynamics.emulator.schema import TABLES, Column, Intersect, Key, Table
+from airflow_provider_dynamics.emulator.schema.current import (
+    Schema,
+    Schemas,
+    View,
+    current,
+    per_schema,
+    standard,
+)
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, GUID_KINDS, TEXT_KINDS
 
 Condition: TypeAlias = Any  # SQLAlchemy expressions over columns known at run time only
@@ -44,7 +53,9 @@ def _storage_type(kind: str) -> Any:
     return sa.Integer() if kind in EXACT_KINDS else sa.BigInteger()
 
 
-def _sql_table(table: Table) -> sa.Table:
+@per_schema
+def _sql_table(name: str) -> sa.Table:
+    table = TABLES[name]
     columns: list[sa.Column[Any]] = []
     for column in table.columns:
         primary = column.name == table.identity
@@ -55,16 +66,18 @@ def _sql_table(table: Table) -> sa.Table:
         columns.append(sa.Column(table.identity, sa.Text(), primary_key=True))
     if not table.has("versionnumber"):  # etags are made of it also where the API does not show it
         columns.append(sa.Column("versionnumber", sa.BigInteger()))
-    return sa.Table(table.name, _METADATA, *columns, sa.Column(JSON_COLUMN, sa.LargeBinary()))
+    return sa.Table(table.name, sa.MetaData(), *columns, sa.Column(JSON_COLUMN, sa.LargeBinary()))
 
 
-def _pairs(intersect: Intersect) -> sa.Table:
+@per_schema
+def _pairs(name: str) -> sa.Table:
+    intersect = current().pairs[name]
     columns = (sa.Column(TABLES[name].primary_id, sa.Text(), primary_key=True) for name in intersect.tables)
-    return sa.Table(intersect.name, _METADATA, *columns)
+    return sa.Table(name, sa.MetaData(), *columns)
 
 
-SQL: Mapping[str, sa.Table] = {name: _sql_table(table) for name, table in TABLES.items()}
-PAIRS: Mapping[str, sa.Table] = {one.name: _pairs(one) for one in INTERSECTS}
+SQL: Mapping[str, sa.Table] = View(lambda: current().tables, _sql_table)
+PAIRS: Mapping[str, sa.Table] = View(lambda: current().pairs, _pairs)
 DELETED = sa.Table(
     "_deleted",
     _METADATA,
@@ -85,7 +98,7 @@ FILES = sa.Table(
 _BESIDE = (DELETED, FILES)
 
 
-@cache
+@per_schema
 def _names(name: str) -> tuple[str, ...]:
     return tuple(column.name for column in SQL[name].columns)
 
@@ -108,10 +121,29 @@ def sort_key(row_id: str) -> str:
     return "".join(row_id[start:end] for start, end in spans)
 
 
+def _stored(table: Table) -> tuple[str, ...]:
+    """The storage columns of a table as given, which need not be the one of its name that is published."""
+    names: list[str] = []
+    for column in table.columns:
+        names += [column.name, column.type_column] if column.is_polymorphic else [column.name]
+    names += [table.identity] if table.elastic else []
+    names += [] if table.has("versionnumber") else ["versionnumber"]
+    return (*names, JSON_COLUMN)
+
+
+def _looks(table: Table) -> list[tuple[object, ...]]:
+    """What of a table its storage and its rows' finished JSON depend on."""
+    return [(column.name, column.kind, column.scale, column.is_polymorphic) for column in table.columns]
+
+
+def _key_index(table: Table, key: Key) -> str:
+    columns = ", ".join(f'"{name}"' for name in key.columns)
+    return f'CREATE UNIQUE INDEX "{table.name}.{key.name}" ON "{table.name}" ({columns})'
+
+
 def _indexes(table: Table) -> Iterator[str]:
     for key in filter(lambda key: key.active, table.keys):
-        columns = ", ".join(f'"{name}"' for name in key.columns)
-        yield f'CREATE UNIQUE INDEX "{table.name}.{key.name}" ON "{table.name}" ({columns})'
+        yield _key_index(table, key)
     for column in table.lookups:
         if column.update and column.name not in {"ownerid", "transactioncurrencyid"}:
             yield f'CREATE INDEX "{table.name}.{column.name}" ON "{table.name}" ("{column.name}") WHERE "{column.name}" IS NOT NULL'
@@ -129,35 +161,105 @@ def _indexes(table: Table) -> Iterator[str]:
 class Store:
     """The database. One connection, one lock: whoever reads or writes holds it; transactions nest."""
 
-    def __init__(self, most_kept: int = MOST_KEPT) -> None:
+    def __init__(self, most_kept: int = MOST_KEPT, base: Schema | None = None) -> None:
         self._lock = threading.RLock()
         self._most_kept = most_kept
         self._depth = 0
+        self._after_commit: list[Callable[[], None]] = []
         self._version = FIRST_VERSION
         self._kept_version: int | None = None
+        self._base = base or standard()
+        self.schemas = Schemas(self._base)
+        self._kept_schema = self.schemas.published
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         self._kept = sqlite3.connect(":memory:", check_same_thread=False)
         for one in (self._connection, self._kept):
             weakref.finalize(self, one.close)  # Python 3.13 minds one that is left open
         self._connection.create_function("fold", 1, fold, deterministic=True)
         self._connection.create_function("tsql_like", 2, tsql_like, deterministic=True)
-        self._create()
+        with self.schemas.entered():
+            self._create()
 
     def _create(self) -> None:
         # Rowversion and JSON are rewritten on every change: no journal to disk, nothing to sync.
         self._connection.execute("PRAGMA journal_mode = MEMORY")
         for table in (*SQL.values(), *PAIRS.values(), *_BESIDE):
-            self._connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+            self._create_table(table)
         for known in TABLES.values():
-            for statement in _indexes(known):
-                self._connection.execute(statement)
+            self._create_indexes(known)
+
+    def _create_table(self, table: sa.Table) -> None:
+        self._connection.execute(str(CreateTable(table).compile(dialect=_DIALECT)))
+
+    def _create_indexes(self, table: Table) -> None:
+        for statement in _indexes(table):
+            self._connection.execute(statement)
 
     def clear(self) -> None:
-        """Empty every table and start counting versions anew."""
+        """Empty every table and start counting versions anew; tables are those of a new environment again."""
         with self.transaction():
+            self.move_to(self._base)
             for table in (*SQL.values(), *PAIRS.values(), *_BESIDE):
                 self._connection.execute(f'DELETE FROM "{table.name}"')  # noqa: S608 - our own table names
             self._version = FIRST_VERSION
+
+    def move_to(self, schema: Schema, working: Schema | None = None) -> None:
+        """Let the database have the tables, columns and keys of a schema; ``working`` is what is to be published.
+
+        Rows stay, with nothing in new columns. Call it inside a transaction, which undoes it. Raises
+        sqlite3.IntegrityError when rows do not fit a key.
+        """
+        old = self.schemas.published
+        self.schemas.set(schema, working)
+        if schema is old:
+            return
+        with self.schemas.entered():
+            self._move(old, schema)
+
+    def _move(self, old: Schema, schema: Schema) -> None:
+        for name in old.tables.keys() - schema.tables.keys():
+            self._connection.execute(f'DROP TABLE "{name}"')
+        for name in old.pairs.keys() - schema.pairs.keys():
+            self._connection.execute(f'DROP TABLE "{name}"')
+        for name in schema.pairs.keys() - old.pairs.keys():
+            self._create_table(PAIRS[name])
+        for table in schema.tables.values():
+            before = old.tables.get(table.name)
+            if before is None:
+                self._create_table(SQL[table.name])
+                self._create_indexes(table)
+            elif before is not table:
+                self._alter(before, table)
+
+    def _alter(self, before: Table, table: Table) -> None:
+        """Rebuild a table whose columns are others now; keys alone are indexes."""
+        if _looks(before) == _looks(table):
+            if before.keys != table.keys:
+                self._move_keys(before, table)
+            return
+        kept = [name for name in _stored(table) if name in set(_stored(before))]
+        names = ", ".join(f'"{name}"' for name in kept)
+        self._connection.execute(f'CREATE TEMP TABLE aside AS SELECT {names} FROM "{table.name}"')  # noqa: S608 - our own names
+        self._connection.execute(f'DROP TABLE "{table.name}"')  # with its indexes
+        self._create_table(SQL[table.name])
+        self._connection.execute(f'INSERT INTO "{table.name}" ({names}) SELECT {names} FROM temp.aside')  # noqa: S608 - our own names
+        self._connection.execute("DROP TABLE temp.aside")
+        self._create_indexes(table)
+        self._render_anew(table)
+
+    def _move_keys(self, before: Table, table: Table) -> None:
+        for key in filter(lambda key: key.active and key not in table.keys, before.keys):
+            self._connection.execute(f'DROP INDEX "{table.name}.{key.name}"')
+        for key in filter(lambda key: key.active and key not in before.keys, table.keys):
+            self._connection.execute(_key_index(table, key))
+
+    def _render_anew(self, table: Table) -> None:
+        """Every row's finished JSON with the columns there are now."""
+        renderer, names = RowRenderer(table), _stored(table)
+        text = f'UPDATE "{table.name}" SET "{JSON_COLUMN}" = ? WHERE "{table.identity}" = ?'  # noqa: S608 - our own names
+        found = self._connection.execute(f'SELECT * FROM "{table.name}"').fetchall()  # noqa: S608 - our own names
+        rows = (dict(zip(names, values, strict=True)) for values in found)
+        self._connection.executemany(text, ((renderer.json(row), row[table.identity]) for row in rows))
 
     def keep(self) -> None:
         """Remember every row as it is now, unless they are so many that filling anew is better than two copies."""
@@ -166,7 +268,7 @@ class Store:
             self._kept_version = None
             if size <= self._most_kept:
                 self._connection.backup(self._kept)
-                self._kept_version = self._version
+                self._kept_version, self._kept_schema = self._version, self.schemas.published
 
     def restore(self) -> bool:
         """Bring back what was kept, in no time; False when nothing is."""
@@ -175,6 +277,11 @@ class Store:
                 return False
             self._kept.backup(self._connection)
             self._version = self._kept_version
+            if (
+                self.schemas.published is not self._kept_schema
+                or self.schemas.working is not self._kept_schema
+            ):
+                self.schemas.set(self._kept_schema)
             return True
 
     @property
@@ -204,15 +311,28 @@ class Store:
             name = f"level{self._depth}"
             self._connection.execute("BEGIN" if self._depth == 0 else f"SAVEPOINT {name}")
             self._depth += 1
+            promised = len(self._after_commit)
+            published, working = self.schemas.published, self.schemas.working
             try:
                 yield
             except BaseException:
                 self._depth -= 1
+                del self._after_commit[promised:]
+                if (published, working) != (self.schemas.published, self.schemas.working):
+                    self.schemas.set(published, working)
                 undo = "ROLLBACK" if self._depth == 0 else f"ROLLBACK TO {name}"
                 self._connection.execute(undo)
                 raise
             self._depth -= 1
             self._connection.execute("COMMIT" if self._depth == 0 else f"RELEASE {name}")
+            if self._depth == 0:
+                due, self._after_commit = self._after_commit, []
+                for act in due:
+                    act()
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Call this once the transaction that is under way is committed; never, when it is undone."""
+        self._after_commit.append(act)
 
     def fetch(self, statement: sa.ClauseElement) -> list[tuple[Any, ...]]:
         """Run a statement and return all its rows as plain tuples; ``NotEmulated`` when it is beyond SQLite's limits."""
@@ -236,6 +356,11 @@ class Store:
         with self._lock:
             return self._connection.execute(text, parameters).rowcount
 
+    def read(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of SQL that is asked so often that putting it together would cost more than it does."""
+        with self._lock:
+            return self._connection.execute(text, values).fetchall()
+
     def execute(self, text: str, values: Sequence[Any] = ()) -> None:
         """Run SQL that no statement of SQLAlchemy's says."""
         with self._lock:
@@ -246,7 +371,7 @@ class Store:
         text = f'SELECT * FROM "{table.name}" WHERE "{table.identity}" = ?'  # noqa: S608 - our own names
         with self._lock:
             found = self._connection.execute(text, (row_id,)).fetchone()
-        return None if found is None else dict(zip(storage_names(table), found, strict=True))
+            return None if found is None else dict(zip(storage_names(table), found, strict=True))
 
     def matching(self, table: Table, values: Mapping[str, Any]) -> list[str]:
         """Ids of at most two rows with these stored values; text compares without case."""

@@ -50,13 +50,14 @@ class DataFaults:
 
     ``page_size_limit``: pages end after that many rows though more was asked for (the link goes on).
     ``expired_delta``: every delta token is answered 0x80044352.
-    ``files_in_database``: files come whole only.
+    ``files_in_database``: files come whole only, as they always do ``on_premises``.
     ``privileges_taken``: (user id, or None for everyone; privilege) that roles give and nobody has all the same.
     """
 
     page_size_limit: int | None = None
     expired_delta: bool = False
     files_in_database: bool = False
+    on_premises: bool = False
     poison: list[Poison] = field(default_factory=list)
     plugins: list[Plugin] = field(default_factory=list)
     privileges_taken: set[tuple[str | None, str]] = field(default_factory=set)

@@ -10,18 +10,21 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_dynamics.emulator.address import Segment, split_path
 from airflow_provider_dynamics.emulator.aggregates import QueryLimits
 from airflow_provider_dynamics.emulator.background import MONITOR, Background
-from airflow_provider_dynamics.emulator.bulk import Bulk
+from airflow_provider_dynamics.emulator.bulk import NAMES, Bulk
 from airflow_provider_dynamics.emulator.bulk_delete import BulkDelete
 from airflow_provider_dynamics.emulator.call import Call, Prefer, make_call, no_content, parse_prefer, reply
 from airflow_provider_dynamics.emulator.callers import Callers
 from airflow_provider_dynamics.emulator.changes import Changes, is_tracking
+from airflow_provider_dynamics.emulator.customizing.routes import Customizing
+from airflow_provider_dynamics.emulator.customizing.workshop import Workshop
+from airflow_provider_dynamics.emulator.deployment import CLOUD, CLOUD_ACTIONS, Deployment, schema_of
 from airflow_provider_dynamics.emulator.duplicates import Duplicates
 from airflow_provider_dynamics.emulator.elastic import expire, partition_of, refuse_paths
 from airflow_provider_dynamics.emulator.error_body import refusal
@@ -29,6 +32,7 @@ from airflow_provider_dynamics.emulator.file_contents import FileContents
 from airflow_provider_dynamics.emulator.file_messages import FileMessages
 from airflow_provider_dynamics.emulator.files import Files
 from airflow_provider_dynamics.emulator.functions import Functions
+from airflow_provider_dynamics.emulator.goals import Goals
 from airflow_provider_dynamics.emulator.jobs import Jobs
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Request, Response
 from airflow_provider_dynamics.emulator.metadata import ROOTS, metadata, service_document
@@ -47,18 +51,26 @@ from airflow_provider_dynamics.emulator.query import (
     whole_table,
 )
 from airflow_provider_dynamics.emulator.references import References
+from airflow_provider_dynamics.emulator.rollups import Rollups
 from airflow_provider_dynamics.emulator.rows import Place, Rows, method_not_allowed
 from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Table
 from airflow_provider_dynamics.emulator.schema.security import USER_ROLES
 from airflow_provider_dynamics.emulator.seed import fill
+from airflow_provider_dynamics.emulator.seed.identities import CONTOSO, Organization
+from airflow_provider_dynamics.emulator.solutions.routes import Solutions
+from airflow_provider_dynamics.emulator.step_rules import StepRules
+from airflow_provider_dynamics.emulator.steps import Steps
 from airflow_provider_dynamics.emulator.store import MOST_KEPT, Store
 from airflow_provider_dynamics.emulator.switches import DataFaults, Poison
+from airflow_provider_dynamics.emulator.webhooks import Webhooks
 from airflow_provider_dynamics.emulator.writer import Writer
 
 __all__ = ["DataFaults", "Poison", "WebApi"]
 
 _log = logging.getLogger(__name__)
-_PATH = re.compile(r"(?P<root>(?:/[^/]+)?/api/data/v9\.[012])(?:/(?P<resource>.*))?", re.DOTALL)
+_PATH = re.compile(
+    r"(?P<root>(?:/[^/]+)?/api/data/v(?P<version>[89]\.[012]))(?:/(?P<resource>.*))?", re.DOTALL
+)
 
 
 def _source(table: Table, call: Call) -> Source:
@@ -73,10 +85,11 @@ def _utc_now() -> datetime:
 
 
 class WebApi:
-    """Everything under /api/data/v9.{0,1,2}/ except $batch. Safe to call from several threads at once.
+    """Everything under /api/data/ except $batch. Safe to call from several threads at once.
 
     ``seed`` is "sample", or "empty" (or None) for the platform's own rows only; ``rows`` grows tables to a
-    total number of rows, ``created`` "evenly" over three years or "skewed". ``now`` is the clock of the service.
+    total number of rows, ``created`` "evenly" over three years or "skewed". ``now`` is the clock of the service,
+    ``deployment`` where it runs: on premises it lacks what only the cloud has.
     Up to ``most_kept`` bytes of rows are kept a second time, so that a reset takes no time.
     """
 
@@ -88,10 +101,13 @@ class WebApi:
         created: str = "evenly",
         most_kept: int = MOST_KEPT,
         now: Callable[[], datetime] = _utc_now,
+        organization: Organization = CONTOSO,
+        deployment: Deployment = CLOUD,
     ) -> None:
-        self.faults = DataFaults()
+        self.faults = DataFaults(on_premises=deployment.on_premises)
+        self.organization, self.deployment = organization, deployment
         self._now = now
-        self._store = Store(most_kept)
+        self._store = Store(most_kept, schema_of(deployment))
         self.query_limits = QueryLimits()
         self._reader = Reader(self._store, self.faults)
         self._writer = Writer(self._store, self.faults)
@@ -105,21 +121,43 @@ class WebApi:
         self._references = References(self._writer, self._reader, self._privileges, self._rows.place)
         self.files = Files(FileContents(self._store, self._writer, self.faults))
         rooms = Rooms(self._store, self._writer, self._reader, self._privileges)
-        self.operations = Operations(rooms, (*STANDARD, *self._functions.operations()))
-        self._paths = OperationPaths(self.operations, self._bulk, self._privileges)
+        standard = [one for one in STANDARD if not (deployment.on_premises and one.name in NAMES)]
+        self.operations = Operations(rooms, (*standard, *self._functions.operations()))
+        bulk = None if deployment.on_premises else self._bulk
+        self._paths = OperationPaths(self.operations, bulk, self._privileges)
         self._queries = Queries(self._store, self._reader, self._privileges, self.faults, self.query_limits)
         self.jobs = Jobs(self._store, self._writer, now)
         self.background = Background(self._store, self._writer, self.jobs)
-        self.operations.later = self.background.accept
+        self.webhooks = Webhooks(self.jobs)
+        self._steps = Steps(self._store, self.jobs, self.webhooks)
+        self.operations.later = None if deployment.on_premises else self.background.accept
         bulk_delete = BulkDelete(self._store, self._writer, self._queries, self._privileges, self.jobs)
-        for operation in (*FileMessages(self.files).operations(), *bulk_delete.operations()):
-            self.operations.add(operation)
+        self.customizing = Customizing(Workshop(rooms, self.jobs))
+        self.solutions = Solutions(self.customizing)
+        more = (
+            *FileMessages(self.files).operations(),
+            *bulk_delete.operations(),
+            *self.customizing.operations(),
+            *self.solutions.operations(),
+            *Rollups(rooms).operations(),
+            *Goals(rooms).operations(),
+        )
+        for operation in more:
+            if not (deployment.on_premises and operation.name in CLOUD_ACTIONS):
+                self.operations.add(operation)
+        rules = StepRules(self._store, self.webhooks)
+        self._writer.rules |= {"serviceendpoint": rules.endpoint, "sdkmessageprocessingstep": rules.step}
+        self._writer.told = self._steps
         self._fill(seed, dict(rows or {}), created)
 
     # -- requests -----------------------------------------------------------------------------------
 
     def handle(self, request: Request) -> Response:
         """Answer one request; a refusal is a response too."""
+        with self.entered():
+            return self._handled(request)
+
+    def _handled(self, request: Request) -> Response:
         try:
             self.jobs.catch_up()
             return self._answer(request)
@@ -135,7 +173,7 @@ class WebApi:
         if found := MONITOR.fullmatch(request.path):
             return self.background.monitor(request, found["id"])
         match = _PATH.fullmatch(request.path)
-        if match is None:
+        if match is None or match["version"] not in self.deployment.versions:
             raise Fault(404, "0x8006088a", f"Resource not found for the segment '{request.path}'.")
         root = request.origin + match["root"]
         call = make_call(
@@ -154,6 +192,8 @@ class WebApi:
             raise NotEmulated("$batch in process")
         if segments[0].name == "$metadata":
             return self._paths.document(call)
+        if self.customizing.serves(call, segments):
+            return self.customizing.answer(call, segments)
         if segments[0].name in ROOTS:
             return metadata(call, segments)
         table = BY_SET.get(segments[0].name)
@@ -274,6 +314,10 @@ class WebApi:
 
     # -- control ------------------------------------------------------------------------------------
 
+    def entered(self) -> AbstractContextManager[None]:
+        """What is done inside knows this environment's tables; requests enter by themselves."""
+        return self._store.schemas.entered()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All ``handle`` calls of this thread inside commit together; an exception rolls them all back.
@@ -281,7 +325,7 @@ class WebApi:
         ``handle`` answers refusals instead of raising: raise yourself when a response is an error.
         """
         try:
-            with self._store.transaction():
+            with self.entered(), self._store.transaction():
                 yield
         except BaseException:
             # What was learnt of rows that are not there any more, or not yet again.
@@ -291,7 +335,10 @@ class WebApi:
 
     def reset(self) -> None:
         """Back to the rows given at construction or by the last ``seed``; the switches are left alone."""
-        with self._store.lock:  # no request sees the rows of now and what was learnt of those before
+        with (
+            self.entered(),
+            self._store.lock,
+        ):  # no request sees the rows of now and what was learnt of those before
             if self._store.restore():
                 self._forget()
             else:
@@ -304,9 +351,9 @@ class WebApi:
         self._fill(name, dict(rows or {}), created)
 
     def _fill(self, name: str | None, rows: Mapping[str, int], created: str) -> None:
-        with self._store.transaction():
+        with self.entered(), self._store.transaction():
             self._store.clear()
-            fill(self._store, name, rows, created)
+            fill(self._store, name, rows, created, self.organization)
         self._seeded = name, rows, created
         self._store.keep()
         self._forget()
@@ -318,6 +365,8 @@ class WebApi:
         self._callers.forget()
         self.files.forget()
         self.jobs.forget_open()
+        self._steps.forget()
+        self.solutions.forget()
         self._privileges.forget()
         self.operations.forget_custom()
         self._writer.duplicates.restore()
@@ -336,12 +385,14 @@ class WebApi:
 
         Raises KeyError when there is no such table.
         """
-        self.jobs.catch_up()
-        return self._reader.dump(TABLES[table])
+        with self.entered():
+            self.jobs.catch_up()
+            return self._reader.dump(TABLES[table])
 
     def expire_delta_tokens(self, table: str | None = None) -> None:
         """Every delta token handed out so far, or those of one table, is answered 0x80044352 from now on.
 
         Raises KeyError when there is no such table.
         """
-        self._changes.expire(TABLES[table] if table else None)
+        with self.entered():
+            self._changes.expire(TABLES[table] if table else None)

@@ -19,6 +19,7 @@ from airflow_provider_dynamics.emulator.call import Call
 from airflow_provider_dynamics.emulator.derive import Derivation, own
 from airflow_provider_dynamics.emulator.duplicates import Duplicates
 from airflow_provider_dynamics.emulator.elastic import PARTITION, check_partition, row_id_of
+from airflow_provider_dynamics.emulator.happenings import Nobody, Told, created, deleted, updated
 from airflow_provider_dynamics.emulator.images import Pictures
 from airflow_provider_dynamics.emulator.joining import Joining
 from airflow_provider_dynamics.emulator.keys import KeyFinder
@@ -28,6 +29,7 @@ from airflow_provider_dynamics.emulator.plugins import Plugins, is_shown
 from airflow_provider_dynamics.emulator.query import missing_row
 from airflow_provider_dynamics.emulator.render import RowRenderer
 from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Navigation, Table, collections_of
+from airflow_provider_dynamics.emulator.schema.current import per_schema
 from airflow_provider_dynamics.emulator.states import CLOSED_BY_MESSAGE, guarded
 from airflow_provider_dynamics.emulator.store import (
     DELETED,
@@ -53,6 +55,18 @@ class _Blank:
     renderer: RowRenderer
 
 
+@per_schema
+def _blank(name: str) -> _Blank:
+    table = TABLES[name]
+    stored: dict[str, Any] = dict.fromkeys(storage_names(table))
+    for column in table.columns:
+        if column.default is not None:
+            stored[column.name] = int(column.default) if isinstance(column.default, bool) else column.default
+    renderer = RowRenderer(table)
+    stored["versionnumber"] = 0
+    return _Blank(stored, renderer.plain(stored), renderer)
+
+
 class Writer:
     """Writes rows inside the caller's transaction; every method raises ``Fault`` in the service's words."""
 
@@ -60,17 +74,22 @@ class Writer:
         self._store = store
         self._faults = faults
         self._plugins = Plugins()
-        self.duplicates = Duplicates(store)
+        self.duplicates = Duplicates(store, on_premises=faults.on_premises)
         self.joining = Joining(store, self.bind)
         self.keys = KeyFinder(store)
         self._derivation = Derivation(store)
         self._bodies = BodyReader(self._find)
         self._pictures = Pictures(store)
-        self._blanks: dict[str, _Blank] = {}
         # Refuses who lacks a privilege: called with the request, a table and what is to be done with its rows.
         self.need: Callable[..., None] = lambda _call, _table, *_verbs: None
         # By table: looks at a change of a row before it is made, and says what is really written.
         self.guards: dict[str, Guard] = {name: guarded(name) for name in CLOSED_BY_MESSAGE}
+        self.rules = self._derivation.rules
+        # By table: told of a row that a request made, and asked to delete one where that takes more than its row.
+        self.made: dict[str, Callable[[Call, str, Mapping[str, Any]], None]] = {}
+        self.parting: dict[str, Callable[[Call, Mapping[str, Any]], None]] = {}
+        # Hears what happens to rows: the steps that are registered.
+        self.told: Told = Nobody()
         self._numbers = count(0x40000001)
         self._suffix = f"{secrets.token_hex(2)}-f011-{secrets.token_hex(2)}-000d3a{secrets.token_hex(3)}"
 
@@ -89,19 +108,6 @@ class Writer:
         if not self._store.exists(table, key):
             raise missing_row(table, key)
         return key
-
-    def _blank(self, table: Table) -> _Blank:
-        if table.name not in self._blanks:
-            stored: dict[str, Any] = dict.fromkeys(storage_names(table))
-            for column in table.columns:
-                if column.default is not None:
-                    stored[column.name] = (
-                        int(column.default) if isinstance(column.default, bool) else column.default
-                    )
-            renderer = RowRenderer(table)
-            stored["versionnumber"] = 0
-            self._blanks[table.name] = _Blank(stored, renderer.plain(stored), renderer)
-        return self._blanks[table.name]
 
     # -- create -------------------------------------------------------------------------------------
 
@@ -123,21 +129,35 @@ class Writer:
             raise NotEmulated(f"writing to {table.name}")
         if not table.creatable:
             raise NotEmulated(f"creating rows of {table.name}, which the service makes by itself")
-        rows, later = [], []
+        rows, later, given = [], [], []
         for body in bodies:
-            read = self._bodies.read(table, body, creating=True)
-            for navigation, nested in read.before:
-                self.need(call, target_of(navigation), "Create")
-                made = self.create(call, target_of(navigation), nested)
-                point(read.values, navigation.column, target_of(navigation), made)
-            row = self._new_row(call, table, {**(fixed or {}), **read.values})
+            read = self._read_new(call, table, body)
+            given.append({**(fixed or {}), **read.values})
+            row = self._new_row(call, table, dict(given[-1]))
             rows.append(row)
             if read.after or read.links:
                 later.append((row[table.identity], read))
+        told = created(table, rows, given) if self.told.listens(table, "Create") else []
+        if told:
+            self.told.before(call, told)
         self._insert(table, rows)
+        if table.name in self.made:
+            for row in rows:
+                self.made[table.name](call, table.name, row)
         for row_id, read in later:
             self._create_related(call, table, row_id, read)
+        if told:
+            self.told.after(call, told)
         return [row[table.identity] for row in rows]
+
+    def _read_new(self, call: Call, table: Table, body: Mapping[str, Any]) -> Body:
+        """The body of a new row, the rows it is to point to made before it."""
+        read = self._bodies.read(table, body, creating=True)
+        for navigation, nested in read.before:
+            self.need(call, target_of(navigation), "Create")
+            made = self.create(call, target_of(navigation), nested)
+            point(read.values, navigation.column, target_of(navigation), made)
+        return read
 
     def make(self, call: Call, table: Table, values: Mapping[str, Any]) -> str:
         """One new row of stored values, of a table that only the service makes rows of. Returns its id."""
@@ -161,7 +181,7 @@ class Writer:
                 self.joining.join(call, table, row_id, navigation, found)
 
     def _new_row(self, call: Call, table: Table, values: dict[str, Any]) -> dict[str, Any]:
-        blank = self._blank(table)
+        blank = _blank(table.name)
         given = values.get(table.primary_id)
         row_id = given or self._next_id()
         if not table.images.isdisjoint(values):
@@ -172,8 +192,8 @@ class Writer:
             values = {**values, PARTITION: values.get(PARTITION) or row_id}
             row |= {PARTITION: values[PARTITION], table.identity: row_id_of(table, row_id, values[PARTITION])}
         if given:
-            self._store.run(
-                sa.delete(DELETED).where(DELETED.c.row_id == given, DELETED.c.table_name == table.name)
+            self._store.execute(
+                'DELETE FROM "_deleted" WHERE row_id = ? AND table_name = ?', (given, table.name)
             )
         stamps = self._stamps(call, table, row)
         row.update(stamps)
@@ -239,7 +259,13 @@ class Writer:
             values = self._pictures.values(table, row_id, values, call.now)
         if table.name in self.guards:
             values = self.guards[table.name](call, row, values)
+        if not self.told.listens(table, "Update"):
+            self.change(call, table, row, values)
+            return
+        given, before = dict(values), dict(row)
+        self.told.before(call, [updated(table, before, before, given)])
         self.change(call, table, row, values)
+        self.told.after(call, [updated(table, before, row, given)])
 
     def replace(self, call: Call, table: Table, row_id: str, body: Mapping[str, Any]) -> None:
         """Put another row in the place of one: what an upsert does to elastic tables."""
@@ -269,7 +295,7 @@ class Writer:
         row.update(stamps)
         derived = self._derivation.complete(table, row, values)
         _check_needed(table, row)
-        shown = self._blank(table).renderer.plain(row)
+        shown = _blank(table.name).renderer.plain(row)
         self._let_pass(call, table, "Update", shown)
         self.duplicates.check(call, table, row, values)
         row[JSON_COLUMN] = _encode(shown)
@@ -282,6 +308,8 @@ class Writer:
 
     def bind(self, call: Call, table: Table, row_id: str, name: str, link: str | None) -> None:
         """Point one lookup of a row at another row, or at none (``$ref``)."""
+        if self.told.listens(table, "Update"):
+            raise NotEmulated(f"steps at {table.name} when a lookup is changed by $ref")
         row = self.existing(table, row_id)
         values: dict[str, Any] = {}
         self._bodies.bind(table, table.navigations[name], link, values)
@@ -293,13 +321,20 @@ class Writer:
         """Delete a row; lookups to it are emptied, or their rows deleted too, as the relationship says."""
         row = self.existing(table, row_id)
         if self._faults.plugins:
-            self._let_pass(call, table, "Delete", self._blank(table).renderer.plain(row))
+            self._let_pass(call, table, "Delete", _blank(table.name).renderer.plain(row))
+        told = [deleted(table, row)] if self.told.listens(table, "Delete") else []
+        if told:
+            self.told.before(call, told)
+        if table.name in self.parting:
+            self.parting[table.name](call, row)
         if table.binaries:
             self._drop_files(row_id)
         for navigation in collections_of(table.name).values():
             self._release(call, table, row_id, TABLES[navigation.table or ""], navigation.column.name)
         self._forsake(table, row_id)
         self.remove(table, row_id)
+        if told:
+            self.told.after(call, told)
 
     def remove(self, table: Table, row_id: str) -> None:
         """Take a row out, whatever refers to it."""

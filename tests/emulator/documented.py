@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from airflow_provider_dynamics.emulator.seed.identities import US_DOLLAR
+from airflow_provider_dynamics.emulator.seed.solutions import DEFAULT_PUBLISHER
+from tests.emulator import definitions
 
 FOLDER = Path(__file__).parents[1] / "cases"
 CASES = {
@@ -100,6 +102,9 @@ AGGREGATED_ACCOUNTS = [
 
 # Rows that are there before the request, in the order they are written.
 ROWS = {
+    "duplicate-on-create-500-older-doc": [
+        ("leads", {"subject": "Trucks", "lastname": "Orton", "emailaddress1": "monteorton@example.com"})
+    ],
     "disassociate-collection-id-query": [
         account(SECOND),
         (
@@ -370,6 +375,36 @@ EXAMPLE_TABLE = {
     "example_name": "contoso_name",
     "example_record": "contoso_shipment",
 }
+# What is made by changing metadata before the request: path and definition.
+_SOLUTION = (
+    "solutions",
+    {
+        "uniquename": "examplesolution",
+        "friendlyname": "Example",
+        "version": "1.0.0.0",
+        "publisherid@odata.bind": f"/publishers({DEFAULT_PUBLISHER})",
+    },
+)
+_BANK_ACCOUNT = ("EntityDefinitions", definitions.table())
+_CHOICE = (
+    "EntityDefinitions(LogicalName='sample_bankaccount')/Attributes",
+    definitions.column(
+        "Picklist",
+        "sample_Choice",
+        OptionSet=definitions.options((727000000, "Bravo"), (727000004, "Charlie")),
+    ),
+)
+_COLORS = {
+    **definitions.options((727000000, "Red"), (727000001, "Yellow")),
+    "Name": "sample_colors",
+    "DisplayName": definitions.label("Colors"),
+}
+DEFINED = {
+    "optionset-insert-option": [_SOLUTION, _BANK_ACCOUNT, _CHOICE],
+    "optionset-delete-option": [_BANK_ACCOUNT, _CHOICE],
+    "column-create-picklist-global": [_SOLUTION, _BANK_ACCOUNT, ("GlobalOptionSetDefinitions", _COLORS)],
+}
+
 RENAMED = {
     "action-bound-addtoqueue": {"CRM.letter": "CRM.task"},
     "updatemultiple": SAMPLE_TABLE,
@@ -396,8 +431,21 @@ WRITERS = {
         azureactivedirectoryobjectid="e39c5d16-675b-48d1-8e67-667427e9c084",
     ),
 }
+# Cases of the discovery service, and of an organization on a server of one's own.
+LISTED = {"gds-instances-select", "gds-by-unique-name-request"}
+INSTANCE = {
+    "friendly_name": "Your Organization",
+    "url": "https://yourorganization.api.crm.dynamics.com",
+    "UniqueName": "unq6bcbf6bf1f2a4ab999012605b314d",
+}
+ON_PREMISES = {"duplicate-on-create-500-older-doc": "org1"}
 # Requests for cases that have none, and corrections of printed mistakes (the case's note says which).
 REQUESTS: dict[str, dict[str, object]] = {
+    "gds-by-unique-name-request": {
+        "path": "/api/discovery/v2.0/Instances(UniqueName='unq6bcbf6bf1f2a4ab999012605b314d')"
+        "?$select=ApiUrl,FriendlyName,Id,UniqueName"
+    },
+    "duplicate-on-create-500-older-doc": {"path": "/api/data/v9.0/leads"},
     "choices-fetchxml-not-contain-values": {
         "path": unquote(CASES["choices-fetchxml-not-contain-values"]["request"]["path"])
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,7 +17,8 @@ from airflow_provider_dynamics.emulator.__main__ import main
 
 READY = re.compile(
     r"^ready (?P<url>https://127\.0\.0\.1:\d+) ca=(?P<ca>\S+) tenant=(?P<tenant>[0-9a-f-]{36}) "
-    r"client_id=(?P<client_id>[0-9a-f-]{36}) client_secret=(?P<client_secret>\S+)$"
+    r"client_id=(?P<client_id>[0-9a-f-]{36}) client_secret=(?P<client_secret>\S+)"
+    r"(?: discovery=(?P<discovery>\S+))?$"
 )
 
 
@@ -99,6 +101,18 @@ def test_latency_parallelism_and_dates_are_as_asked_for(command):
     assert max(map(days.count, days)) == 32
 
 
+def test_more_environments_are_served_and_the_line_says_who_lists_them(command):
+    process = command("--port", "0", "--seed", "none", "--environment", "fabrikam")
+    ready = READY.match(process.stdout.readline())
+    assert ready
+    told = requests.get(f"{ready['url']}/_emulator/environments", verify=ready["ca"], timeout=20).json()
+    assert told["discovery_url"] == ready["discovery"]
+    other = f"{told['environments']['fabrikam']}/api/data/v9.2/WhoAmI"
+    assert requests.get(other, verify=ready["ca"], timeout=20).status_code == 401
+    process.terminate()
+    assert process.communicate(timeout=20) == ("", "")
+
+
 def test_certificates_stay_in_the_folder_that_is_named(command, tmp_path):
     folder = tmp_path / "certificates"
     process = command("--port", "0", "--seed", "none", "--cert-dir", str(folder))
@@ -143,3 +157,15 @@ def test_the_help_names_the_native_app_and_the_people(run):
     assert "c0ffee01-93b7-4d1f-8a64-0e5f7b2c4d19" in out
     assert "alex.reed@contoso.example" in out
     assert "no user of the environment" in out
+
+
+def test_a_shell_can_read_the_connection_from_a_file_that_only_its_owner_reads(command, tmp_path):
+    file = tmp_path / "dynamics.env"
+    process = command("--port", "0", "--seed", "none", "--env", str(file))
+    found = READY.match(process.stdout.readline().strip())
+    assert found
+
+    read = f'. {file} && printf %s "$AIRFLOW_CONN_DYNAMICS_DEFAULT"'
+    said = subprocess.run(["/bin/sh", "-c", read], capture_output=True, text=True, check=True).stdout
+    assert json.loads(said)["host"] == found["url"]
+    assert file.stat().st_mode & 0o077 == 0

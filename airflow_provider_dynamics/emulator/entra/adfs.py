@@ -21,6 +21,7 @@ from airflow_provider_dynamics.emulator.entra.codes import Codes
 from airflow_provider_dynamics.emulator.entra.errors import EntraError, NotEmulated, json_response
 from airflow_provider_dynamics.emulator.entra.keys import tenant_key
 from airflow_provider_dynamics.emulator.entra.redirects import Redirects
+from airflow_provider_dynamics.emulator.entra.resources import Resources
 from airflow_provider_dynamics.emulator.entra.tokens import Tokens
 from airflow_provider_dynamics.emulator.faults import Faults, Switch
 from airflow_provider_dynamics.emulator.messages import Request, Response
@@ -38,12 +39,14 @@ class AdFs:
         codes: Codes,
         redirects: Redirects,
         now: Callable[[], float],
+        resources: Resources | None = None,
     ) -> None:
+        self._resources = resources or Resources()
         self._clients = clients
         self._codes = codes
         self._now = now
         self.tokens = AdFsTokens(faults, tokens, now)
-        self._pages = AdFsPages(clients, codes, redirects)
+        self._pages = AdFsPages(clients, codes, redirects, self._resources)
         self._grants: Mapping[str, Callable[[Mapping[str, str], Application, str], Response]] = {
             "client_credentials": self._client_credentials,
             "refresh_token": self._refresh_token,
@@ -91,16 +94,16 @@ class AdFs:
     def _client_credentials(self, form: Mapping[str, str], app: Application, origin: str) -> Response:
         if not app.confidential:
             raise invalid("client")
-        return self.tokens.for_app(app, resource_of(form, origin), origin)
+        return self.tokens.for_app(app, resource_of(form, self._resources.at(origin)), origin)
 
     def _refresh_token(self, form: Mapping[str, str], app: Application, origin: str) -> Response:
         held = self.tokens.held(form.get("refresh_token", ""), app.client_id)
-        resource = resource_of(form, origin) if "resource" in form else held.resource
+        resource = resource_of(form, self._resources.at(origin)) if "resource" in form else held.resource
         return self.tokens.for_person(held.person, app, resource, origin, form, refresh=False)
 
     def _password(self, form: Mapping[str, str], app: Application, origin: str) -> Response:
         return self.tokens.for_person(
-            _person(form), app, resource_of(form, origin), origin, form, refresh=True
+            _person(form), app, resource_of(form, self._resources.at(origin)), origin, form, refresh=True
         )
 
     def _code(self, form: Mapping[str, str], app: Application, origin: str) -> Response:

@@ -18,14 +18,17 @@ from airflow_provider_dynamics.emulator.entra.clients import Clients
 from airflow_provider_dynamics.emulator.entra.codes import Codes
 from airflow_provider_dynamics.emulator.entra.errors import EntraError, NotEmulated
 from airflow_provider_dynamics.emulator.entra.redirects import Redirects
-from airflow_provider_dynamics.emulator.entra.tokens import same_place
+from airflow_provider_dynamics.emulator.entra.resources import Known, Resources
 from airflow_provider_dynamics.emulator.messages import Request, Response
 
 
 class AdFsPages:
     """Shows the page, and sends the answer back to the app."""
 
-    def __init__(self, clients: Clients, codes: Codes, redirects: Redirects) -> None:
+    def __init__(
+        self, clients: Clients, codes: Codes, redirects: Redirects, resources: Resources | None = None
+    ) -> None:
+        self._resources = resources or Resources()
         self._clients = clients
         self._codes = codes
         self._redirects = redirects
@@ -39,7 +42,7 @@ class AdFsPages:
         if asked.get("response_type") != "code":
             raise NotEmulated(f"response_type={asked.get('response_type')} of AD FS")
         try:
-            resource = resource_of(asked, request.origin)
+            resource = resource_of(asked, self._resources.at(request.origin))
         except AdFsError as error:
             return _redirect(asked, {"error": error.error, "error_description": error.text})
         if request.method != "POST":
@@ -81,7 +84,7 @@ class AdFsPages:
         )
 
 
-def resource_of(asked: Mapping[str, str], origin: str) -> str:
+def resource_of(asked: Mapping[str, str], known: Known) -> str:
     """Return the relying party a request names: in ``resource``, or (AD FS 2019) before the last slash of a scope.
 
     Raises ``AdFsError`` when it names none or an unknown one.
@@ -90,7 +93,7 @@ def resource_of(asked: Mapping[str, str], origin: str) -> str:
     resource = asked.get("resource") or next(embedded, None)
     if not resource:
         raise invalid("no resource")
-    if not (resource.endswith("/") and same_place(resource, origin)):
+    if not (resource.endswith("/") and known(resource)):
         raise invalid("resource")
     return resource
 

@@ -24,6 +24,7 @@ from airflow_provider_dynamics.emulator.entra.consent import Consents
 from airflow_provider_dynamics.emulator.entra.errors import EntraError, NotEmulated, described, timestamp
 from airflow_provider_dynamics.emulator.entra.flows import Flow, Flows
 from airflow_provider_dynamics.emulator.entra.redirects import Redirects
+from airflow_provider_dynamics.emulator.entra.resources import Resources
 from airflow_provider_dynamics.emulator.messages import Request, Response
 
 AUTHORIZE = "oauth2/v2.0/authorize"
@@ -36,7 +37,15 @@ _HIDDEN = re.compile(r'name="ctx" value="([^"]*)"')
 class Pages:
     """Leads a person through the pages; what a flow has reached is kept here, under its ``ctx``."""
 
-    def __init__(self, clients: Clients, codes: Codes, consents: Consents, redirects: Redirects) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        codes: Codes,
+        consents: Consents,
+        redirects: Redirects,
+        resources: Resources | None = None,
+    ) -> None:
+        self._resources = resources or Resources()
         self._clients = clients
         self._codes = codes
         self._consents = consents
@@ -86,7 +95,7 @@ class Pages:
         flow = Flow("code", tenant, app, dict(asked))
         try:
             _check_authorization(asked)
-            scopes.delegated(asked["scope"], request.origin, tenant)
+            scopes.delegated(asked["scope"], self._resources.at(request.origin), tenant)
         except EntraError as error:
             return refused(flow, error)
         return self._next(request, flow)

@@ -31,6 +31,7 @@ from airflow_provider_dynamics.emulator.entra.errors import (
     switched_error,
 )
 from airflow_provider_dynamics.emulator.entra.refresh import RefreshTokens
+from airflow_provider_dynamics.emulator.entra.resources import Resources
 from airflow_provider_dynamics.emulator.entra.tokens import Claims, Tokens, read_claims
 from airflow_provider_dynamics.emulator.faults import Faults, Switch
 from airflow_provider_dynamics.emulator.messages import Request, Response
@@ -67,8 +68,10 @@ class Grants:
         refresh: RefreshTokens,
         codes: Codes,
         consents: Consents,
+        resources: Resources,
     ) -> None:
         self._faults = faults
+        self._resources = resources
         self._clients = clients
         self._tokens = tokens
         self._refresh = refresh
@@ -118,7 +121,9 @@ class Grants:
     def _client_credentials(self, ask: Ask) -> Response:
         if not ask.app.confidential:
             raise no_proof()
-        resource = scopes.app_resource(needed(ask.form, "scope"), ask.request.origin, ask.tenant)
+        resource = scopes.app_resource(
+            needed(ask.form, "scope"), self._resources.at(ask.request.origin), ask.tenant
+        )
         times = self._times()
         token = self._tokens.for_app(
             resource, times["expires_in"], ask.app.client_id, proof=ask.proof, claims=ask.claims
@@ -132,7 +137,7 @@ class Grants:
         if known is None:
             self._refresh.redeem(text, ask.app.client_id)
             raise malformed()
-        wanted = scopes.delegated(asked, ask.request.origin, ask.tenant)
+        wanted = scopes.delegated(asked, self._resources.at(ask.request.origin), ask.tenant)
         self._need_consent(known.person, ask.app)
         token, successor = self._refresh.redeem(text, ask.app.client_id)
         return self._delegated(ask, token.person, wanted, successor, nonce=None)
@@ -155,7 +160,7 @@ class Grants:
         name, password = needed(ask.form, "username"), needed(ask.form, "password")
         asked = needed(ask.form, "scope")
         person = known_person(name, password)
-        wanted = scopes.delegated(asked, ask.request.origin, ask.tenant)
+        wanted = scopes.delegated(asked, self._resources.at(ask.request.origin), ask.tenant)
         if person.needs_second_factor:
             raise second_factor_needed(wanted.resource)
         self._need_consent(person, ask.app)
@@ -169,7 +174,7 @@ class Grants:
         self, ask: Ask, person: Person, asked: str, original: tuple[str, ...], nonce: str | None
     ) -> Response:
         """Answer the first token request after a sign-in; the refresh token remembers what was asked for then."""
-        wanted = scopes.delegated(asked, ask.request.origin, ask.tenant)
+        wanted = scopes.delegated(asked, self._resources.at(ask.request.origin), ask.tenant)
         self._need_consent(person, ask.app)
         refresh = None
         if "offline_access" in original or "offline_access" in wanted.extras:

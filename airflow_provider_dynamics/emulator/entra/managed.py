@@ -20,7 +20,8 @@ from airflow_provider_dynamics.emulator.directory import (
     USER_IDENTITY,
 )
 from airflow_provider_dynamics.emulator.entra.errors import NotEmulated, json_response
-from airflow_provider_dynamics.emulator.entra.tokens import Tokens, same_place
+from airflow_provider_dynamics.emulator.entra.resources import Resources
+from airflow_provider_dynamics.emulator.entra.tokens import Tokens
 from airflow_provider_dynamics.emulator.faults import Faults
 from airflow_provider_dynamics.emulator.messages import Request, Response
 
@@ -44,7 +45,10 @@ class Refused(Exception):
 class ManagedIdentities:
     """One machine with a system-assigned and a user-assigned identity."""
 
-    def __init__(self, faults: Faults, tokens: Tokens, now: Callable[[], float]) -> None:
+    def __init__(
+        self, faults: Faults, tokens: Tokens, now: Callable[[], float], resources: Resources | None = None
+    ) -> None:
+        self._resources = resources or Resources()
         self.header = secrets.token_hex(16)
         self._faults = faults
         self._tokens = tokens
@@ -97,7 +101,7 @@ class ManagedIdentities:
         if not resource:
             raise Refused(400, "invalid_request", "The request is missing a required parameter: resource.")
         identity = _identity(query)
-        if not same_place(resource, request.origin):
+        if not self._resources.at(request.origin)(resource):
             raise Refused(
                 400,
                 "invalid_resource",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_dynamics.emulator.entra.errors import EntraError, NotEmulated
-from airflow_provider_dynamics.emulator.entra.tokens import same_place
+from airflow_provider_dynamics.emulator.entra.resources import Known
 
 OPENID = frozenset({"openid", "profile", "email", "offline_access"})
 DEFAULT = "/.default"
@@ -30,7 +30,7 @@ class Asked:
         return " ".join((f"{self.resource}{DELEGATED}", *default))
 
 
-def app_resource(scope: str, origin: str, tenant: str) -> str:
+def app_resource(scope: str, known: Known, tenant: str) -> str:
     """Return the audience an app's scope asks for. Raises ``EntraError`` when it is no such scope."""
     if " " in scope.strip() and all(part.endswith(DEFAULT) for part in scope.split()):
         raise _bad_scope(70011, scope, "static scope limit exceeded.")
@@ -43,11 +43,11 @@ def app_resource(scope: str, origin: str, tenant: str) -> str:
             "/.default suffixed to the resource identifier (application ID URI).",
         )
     resource = scope[: -len(DEFAULT)]
-    _known_resource(resource, origin, tenant)
+    _check_resource(resource, known, tenant)
     return resource
 
 
-def delegated(scope: str, origin: str, tenant: str) -> Asked:
+def delegated(scope: str, known: Known, tenant: str) -> Asked:
     """Read what a person's app asks for. Raises ``EntraError`` when it names no permission of the environment."""
     parts = scope.split()
     extras = frozenset(parts) & OPENID
@@ -64,7 +64,7 @@ def delegated(scope: str, origin: str, tenant: str) -> Asked:
             f"Scope {scope} is not valid.",
         )
     resource = resources.pop()
-    _known_resource(resource, origin, tenant)
+    _check_resource(resource, known, tenant)
     if len(permissions) > 1 and any(part.endswith(DEFAULT) for part in permissions):
         raise _bad_scope(70011, scope, ".default scope can't be combined with resource-specific scopes.")
     return Asked(resource, permissions, extras)
@@ -85,8 +85,8 @@ def _resource_of(part: str) -> str:
     )
 
 
-def _known_resource(resource: str, origin: str, tenant: str) -> None:
-    if same_place(resource, origin):
+def _check_resource(resource: str, known: Known, tenant: str) -> None:
+    if known(resource):
         return
     raise EntraError(
         400,

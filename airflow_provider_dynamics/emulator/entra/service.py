@@ -38,6 +38,7 @@ from airflow_provider_dynamics.emulator.entra.keys import tenant_key
 from airflow_provider_dynamics.emulator.entra.managed import ManagedIdentities
 from airflow_provider_dynamics.emulator.entra.redirects import Redirects
 from airflow_provider_dynamics.emulator.entra.refresh import RefreshTokens
+from airflow_provider_dynamics.emulator.entra.resources import Resources
 from airflow_provider_dynamics.emulator.entra.tokens import Tokens
 from airflow_provider_dynamics.emulator.faults import TOKEN_KINDS, Faults, Switch
 from airflow_provider_dynamics.emulator.messages import Principal, Request, Response
@@ -66,6 +67,7 @@ class Entra:
         self.consents = Consents()
         self.clients = Clients(CLIENT_SECRET, self.now)
         self.redirects = Redirects()
+        self.resources, self.relying_parties = Resources(), Resources()  # Entra's, and AD FS's
         self._grants = Grants(
             self._faults,
             self.clients,
@@ -73,9 +75,10 @@ class Entra:
             refresh=self.refresh,
             codes=self.codes,
             consents=self.consents,
+            resources=self.resources,
         )
-        self.pages = Pages(self.clients, self.codes, self.consents, self.redirects)
-        self.managed = ManagedIdentities(self._faults, self.tokens, self.now)
+        self.pages = Pages(self.clients, self.codes, self.consents, self.redirects, self.resources)
+        self.managed = ManagedIdentities(self._faults, self.tokens, self.now, self.resources)
         self.on_premises = AdFs(
             self._faults,
             self.clients,
@@ -83,6 +86,7 @@ class Entra:
             codes=self.codes,
             redirects=self.redirects,
             now=self.now,
+            resources=self.relying_parties,
         )
 
     @property
@@ -117,9 +121,10 @@ class Entra:
         except NotEmulated as what:
             return not_emulated(str(what))
 
-    def check(self, token: str, origin: str) -> Principal | None:
-        """Return whom a bearer token speaks for; None when it is forged, expired or made for something else."""
-        return self.tokens.check(token, origin)
+    def check(self, token: str, *places: str) -> Principal | None:
+        """Return whom a bearer token speaks for; None when it is forged, expired or made for none of these places."""
+        found = (self.tokens.check(token, place) for place in places)
+        return next((principal for principal in found if principal), None)
 
     def issue(self, resource: str, lifetime: float = 3600) -> str:
         """Sign an access token of the Web app without a request."""

@@ -51,7 +51,7 @@ def read_claims(text: str | None) -> Claims:
 
 def same_place(resource: str, origin: str) -> bool:
     """127.0.0.1, localhost and ::1 are one environment; scheme and port must agree."""
-    if resource.rstrip("/") == origin:
+    if resource.rstrip("/").lower() == origin.lower():
         return True
     left, right = urlsplit(resource), urlsplit(origin)
     loopback = left.hostname in LOOPBACK and right.hostname in LOOPBACK

@@ -6,7 +6,7 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from airflow_provider_dynamics.emulator.messages import NotEmulated
 from airflow_provider_dynamics.emulator.operations.closing import CLOSING
@@ -55,9 +55,9 @@ _BULK_RESULTS = {
 }
 
 
-def _multiples() -> Iterator[Operation]:
-    """The bulk messages of the tables that have them."""
-    for table in TABLES.values():
+def multiples(names: Iterable[str]) -> Iterator[Operation]:
+    """The bulk messages of those of these tables that have them."""
+    for table in (TABLES[name] for name in names):
         targets = (need("Targets", f"Collection(mscrm.{table.name})"),)
         if table.bulk and table.writable:
             for name, result in _BULK_RESULTS.items():
@@ -70,7 +70,7 @@ STANDARD = (
     *QUALIFYING,
     *QUEUEING,
     *SHARING,
-    *_multiples(),
+    *multiples(TABLES),
     Operation(
         "GetTimeZoneCodeByLocalizedName",
         (need("LocalizedStandardName", "Edm.String"), need("LocaleId", "Edm.Int32")),

@@ -46,6 +46,8 @@ ENUMS: Mapping[str, Mapping[str, int]] = {
     "OrderType": {"Ascending": 0, "Descending": 1},
     "OrganizationState": {"Enabled": 0, "Disabled": 1},
     "PrivilegeDepth": {"Basic": 0, "Local": 1, "Deep": 2, "Global": 3, "RecordFilter": 4},
+    "SolutionValidationResultType": {"Error": 0, "Warning": 1, "Information": 2},
+    "StageSolutionStatus": {"Passed": 0, "Failed": 1},
     "TargetFieldType": {"All": 0, "ValidForCreate": 1, "ValidForUpdate": 2, "ValidForRead": 3},
 }
 FLAGS = frozenset({"AccessRights"})  # several members may be given at once
@@ -102,6 +104,96 @@ COMPLEX: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("Conditions", "Collection(mscrm.ConditionExpression)"),
         Parameter("Filters", "Collection(mscrm.FilterExpression)"),
     ),
+    "ComplexEntityMetadata": (
+        Parameter("SchemaName", "Edm.String"),
+        Parameter("DisplayName", "mscrm.Label"),
+        Parameter("DisplayCollectionName", "mscrm.Label"),
+        Parameter("Description", "mscrm.Label"),
+    ),
+    "ComplexLookupAttributeMetadata": (
+        Parameter("SchemaName", "Edm.String"),
+        Parameter("DisplayName", "mscrm.Label"),
+        Parameter("Description", "mscrm.Label"),
+    ),
+    "ComplexOneToManyRelationshipMetadata": (
+        Parameter("SchemaName", "Edm.String"),
+        Parameter("ReferencedEntity", "Edm.String"),
+        Parameter("ReferencingEntity", "Edm.String"),
+    ),
+    # Refused when they are given: what they are made of is not known here.
+    "ExportComponentsParams": (),
+    "LayerDesiredOrder": (),
+    "Label": (
+        Parameter("LocalizedLabels", "Collection(mscrm.LocalizedLabel)"),
+        Parameter("UserLocalizedLabel", "mscrm.LocalizedLabel"),
+    ),
+    "LocalizedLabel": (
+        Parameter("Label", "Edm.String"),
+        Parameter("LanguageCode", "Edm.Int32"),
+        Parameter("IsManaged", "Edm.Boolean"),
+        Parameter("MetadataId", "Edm.Guid"),
+        Parameter("HasChanged", "Edm.Boolean"),
+    ),
+    "MissingDependency": tuple(
+        Parameter(f"{which}{name}", "Edm.Guid" if name == "ComponentId" else "Edm.String")
+        for which, names in (
+            (
+                "Required",
+                (
+                    "ComponentSchemaName",
+                    "ComponentDisplayName",
+                    "ComponentParentSchemaName",
+                    "ComponentParentDisplayName",
+                    "ComponentId",
+                    "SolutionName",
+                    "ComponentType",
+                ),
+            ),
+            (
+                "Dependent",
+                (
+                    "ComponentSchemaName",
+                    "ComponentDisplayName",
+                    "ComponentParentSchemaName",
+                    "ComponentParentDisplayName",
+                    "ComponentType",
+                    "ComponentId",
+                ),
+            ),
+        )
+        for name in names
+    ),
+    "ObjectAttributeCollection": (
+        need("Count", "Edm.Int32"),
+        need("IsReadOnly", "Edm.Boolean"),
+        Parameter("Keys", "Collection(Edm.String)"),
+        Parameter("Values", "Collection(Edm.String)"),
+    ),
+    "SolutionComponentDetails": (
+        Parameter("ComponentTypeName", "Edm.String"),
+        Parameter("Attributes", "mscrm.ObjectAttributeCollection"),
+    ),
+    "SolutionDetails": (
+        Parameter("SolutionUniqueName", "Edm.String"),
+        Parameter("SolutionFriendlyName", "Edm.String"),
+        Parameter("SolutionVersion", "Edm.String"),
+        need("IsManaged", "Edm.Boolean"),
+    ),
+    "SolutionParameters": (Parameter("StageSolutionUploadId", "Edm.Guid"),),
+    "SolutionValidationResult": (
+        need("SolutionValidationResultType", "mscrm.SolutionValidationResultType"),
+        Parameter("Message", "Edm.String"),
+        need("ErrorCode", "Edm.Int32"),
+        Parameter("AdditionalInfo", "Edm.String"),
+    ),
+    "StageSolutionResults": (
+        need("StageSolutionUploadId", "Edm.Guid"),
+        need("StageSolutionStatus", "mscrm.StageSolutionStatus"),
+        Parameter("SolutionDetails", "mscrm.SolutionDetails"),
+        Parameter("SolutionComponentsDetails", "Collection(mscrm.SolutionComponentDetails)"),
+        Parameter("MissingDependencies", "Collection(mscrm.MissingDependency)"),
+        Parameter("SolutionValidationResults", "Collection(mscrm.SolutionValidationResult)"),
+    ),
     "Object": (Parameter("Type", "Edm.String"), Parameter("Value", "Edm.String")),
     "OrderExpression": (Parameter("AttributeName", "Edm.String"), need("OrderType", "mscrm.OrderType")),
     "QueryExpression": (
@@ -114,4 +206,17 @@ COMPLEX: Mapping[str, tuple[Parameter, ...]] = {
     ),
 }
 # Types that are passed on as they come: what they are made of is checked by who uses them.
-OPEN = frozenset({"expando", "Object", "QueryExpression", "QueryBase", "FetchExpression"})
+OPEN = frozenset(
+    {
+        "ComplexEntityMetadata",
+        "ComplexLookupAttributeMetadata",
+        "ComplexOneToManyRelationshipMetadata",
+        "expando",
+        "ExportComponentsParams",
+        "LayerDesiredOrder",
+        "Object",
+        "QueryExpression",
+        "QueryBase",
+        "FetchExpression",
+    }
+)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 from airflow_provider_dynamics.emulator.schema.account import ACCOUNT
 from airflow_provider_dynamics.emulator.schema.closing import INCIDENTRESOLUTION, OPPORTUNITYCLOSE
 from airflow_provider_dynamics.emulator.schema.contact import CONTACT
+from airflow_provider_dynamics.emulator.schema.current import (
+    Intersects,
+    Schema,
+    View,
+    current,
+    per_schema,
+    standard_is,
+)
 from airflow_provider_dynamics.emulator.schema.documented import EXAMPLE_RECORD, SAMPLE_EXAMPLE
 from airflow_provider_dynamics.emulator.schema.drills import DRILLS
 from airflow_provider_dynamics.emulator.schema.files import FILEATTACHMENT
+from airflow_provider_dynamics.emulator.schema.goals import GOALS
 from airflow_provider_dynamics.emulator.schema.jobs import JOBS
 from airflow_provider_dynamics.emulator.schema.model import (
     Column,
@@ -35,6 +43,8 @@ from airflow_provider_dynamics.emulator.schema.sensors import SENSORDATA
 from airflow_provider_dynamics.emulator.schema.service import EMAIL, INCIDENT, TASK
 from airflow_provider_dynamics.emulator.schema.sharing import PRINCIPALOBJECTACCESS
 from airflow_provider_dynamics.emulator.schema.shipment import SHIPMENT
+from airflow_provider_dynamics.emulator.schema.solutions import SOLUTIONS
+from airflow_provider_dynamics.emulator.schema.steps import STEPS
 from airflow_provider_dynamics.emulator.schema.system import (
     ORGANIZATION,
     SDKMESSAGE,
@@ -59,7 +69,7 @@ __all__ = [
     "navigation_of",
 ]
 
-TABLES: Mapping[str, Table] = {
+_STANDARD: Mapping[str, Table] = {
     table.name: table
     for table in (
         ACCOUNT,
@@ -70,6 +80,7 @@ TABLES: Mapping[str, Table] = {
         EMAIL,
         EXAMPLE_RECORD,
         FILEATTACHMENT,
+        *GOALS,
         INCIDENT,
         *JOBS,
         INCIDENTRESOLUTION,
@@ -86,6 +97,8 @@ TABLES: Mapping[str, Table] = {
         SDKMESSAGE,
         SDKMESSAGEFILTER,
         SENSORDATA,
+        *SOLUTIONS,
+        *STEPS,
         SYSTEMUSER,
         TASK,
         TEAM,
@@ -93,11 +106,13 @@ TABLES: Mapping[str, Table] = {
         USERQUERY,
     )
 }
-INTERSECTS = (USER_ROLES, TEAM_MEMBERS, ACCOUNT_LEADS, CONTACT_LEADS)
-BY_SET: Mapping[str, Table] = {table.set_name: table for table in TABLES.values()}
+standard_is(Schema(_STANDARD, (USER_ROLES, TEAM_MEMBERS, ACCOUNT_LEADS, CONTACT_LEADS)))
+TABLES: Mapping[str, Table] = View(lambda: current().tables)
+BY_SET: Mapping[str, Table] = View(lambda: current().by_set)
+INTERSECTS = Intersects()
 
 
-@cache
+@per_schema
 def collections_of(name: str) -> Mapping[str, Navigation]:
     """Collection-valued navigation properties of a table: the lookups of other tables, seen from here."""
     return {
@@ -109,7 +124,7 @@ def collections_of(name: str) -> Mapping[str, Navigation]:
     }
 
 
-@cache
+@per_schema
 def many_to_many(name: str) -> Mapping[str, Navigation]:
     """Collection-valued navigation properties of a table that lead through an intersect table."""
     found = {}

@@ -5,6 +5,9 @@ https://learn.microsoft.com/power-apps/developer/data-platform/reference/entitie
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from airflow_provider_dynamics.emulator.schema.columns import (
     choice,
     choices,
@@ -35,6 +38,7 @@ from airflow_provider_dynamics.emulator.schema.common import (
 )
 from airflow_provider_dynamics.emulator.schema.model import Key, Table
 
+_ROLLUP: dict[str, Any] = {"create": False, "update": False}
 CUSTOMER_TYPES = {
     1: "Competitor",
     2: "Consultant",
@@ -102,6 +106,16 @@ ACCOUNT = Table(
         *money("CreditLimit", "Credit Limit"),
         *money("MarketCap", "Market Capitalization"),
         *money("Aging30", "Aging 30", create=False, update=False),
+        whole("OpenDeals", "Open Deals", 0, source_type=2, **_ROLLUP),
+        *(replace(column, source_type=2) for column in money("OpenRevenue", "Open Revenue", **_ROLLUP)),
+        *(
+            column
+            for name in ("OpenDeals", "OpenRevenue")
+            for column in (
+                moment(f"{name}_Date", f"{name} (Last Updated On)", **_ROLLUP),
+                whole(f"{name}_State", f"{name} (State)", **_ROLLUP),
+            )
+        ),
         flag("CreditOnHold", "Credit Hold"),
         flag("MarketingOnly", "Marketing Only"),
         flag("Merged", "Merged", create=False, update=False),

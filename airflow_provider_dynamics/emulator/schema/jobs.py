@@ -43,6 +43,15 @@ _OPERATION_TYPES = {
     10: "Workflow",
     13: "Bulk Delete",
     54: "Execute Async Request",
+    57: "Calculate Rollup Field",
+    58: "Mass Calculate Rollup Field",
+    63: "EntityKey Index Creation",
+    202: "Export Solution Async Operation",
+    203: "Import Solution Async Operation",
+    204: "Publish All Async Operation",
+    207: "DeleteAndPromote Async Operation",
+    208: "UninstallSolution Async Operation",
+    211: "StageAndUpgrade Async Operation",
 }
 
 
@@ -86,6 +95,12 @@ ASYNCOPERATION = Table(
         Column("sequence", "Sequence", "BigInt", "Sequence", **_READ),
         guid("CorrelationId", "Correlation Id", **_READ),
         text("WorkflowStageName", "Workflow Stage", 256, **_READ),
+        lookup(
+            "OwningExtensionId",
+            "Owning Extension",
+            to("sdkmessageprocessingstep", "owningextensionid", "SdkMessageProcessingStep_AsyncOperations"),
+            **_READ,
+        ),
         lookup(
             "RegardingObjectId",
             "Regarding",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 _NAMESPACE = uuid.UUID("5d0a1c9e-7d1b-5f0e-9a7e-d1c2b3a49586")
@@ -18,6 +18,24 @@ EXACT_KINDS = frozenset({"Decimal", "Money"})
 LOOKUP_KINDS = frozenset({"Lookup", "Customer", "Owner"})
 GUID_KINDS = frozenset({"Uniqueidentifier", "File"}) | LOOKUP_KINDS
 BINARY_KINDS = frozenset({"File", "Image"})
+# Tables of the platform's own that makers may add columns to.
+_CUSTOMIZABLE = frozenset(
+    {
+        "account",
+        "businessunit",
+        "contact",
+        "email",
+        "incident",
+        "lead",
+        "opportunity",
+        "queue",
+        "queueitem",
+        "systemuser",
+        "task",
+        "team",
+        "transactioncurrency",
+    }
+)
 OPTION_KINDS = frozenset({"Picklist", "State", "Status", "MultiSelectPicklist"})
 
 
@@ -34,6 +52,21 @@ class Option:
     label: str
     state: int | None = None
     status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A global choice: options that several columns share."""
+
+    name: str
+    label: str
+    options: tuple[Option, ...] = ()
+    description: str | None = None
+
+    @property
+    def metadata_id(self) -> str:
+        """Its MetadataId."""
+        return _KNOWN_METADATA_IDS.get(self.name) or stable_id("choice", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +87,7 @@ class Column:
     ``kind`` is Dataverse's AttributeTypeCode name ("String", "Money", "Customer" …, "MultiSelectPicklist" for
     choices, "File", "Image"). ``behavior`` is set on dates, ``precision`` in digits after the point, ``base_of`` on
     the ``_base`` companion of a money column, ``part_of`` on the companions of files and images. Files and images
-    have ``max_kilobytes``; images may be the table's primary one, and keep the whole picture or the thumbnail alone.
+    have ``max_kilobytes``; ``source_type`` 2 is a rollup; images may be the table's primary one, and keep the whole picture or the thumbnail alone.
     """
 
     name: str
@@ -83,6 +116,8 @@ class Column:
     primary_image: bool = False
     full_image: bool = False
     part_of: str | None = None
+    description: str | None = None
+    source_type: int = 0
 
     @property
     def wire(self) -> str:
@@ -113,8 +148,8 @@ class Column:
 
     @property
     def only_when_asked(self) -> bool:
-        """Pictures are not among "all columns": they come when they are selected."""
-        return self.kind == "Image"
+        """Pictures are not among "all columns", nor is what cannot be read: pictures come when they are selected."""
+        return self.kind == "Image" or not self.read
 
     @property
     def is_date_only(self) -> bool:
@@ -148,6 +183,7 @@ class Key:
     label: str
     columns: tuple[str, ...]
     status: str = "Active"
+    job_id: str | None = None
 
     @property
     def active(self) -> bool:
@@ -162,6 +198,7 @@ class Intersect:
     relationship: str
     first: str
     second: str
+    custom: bool = False
 
     @property
     def tables(self) -> tuple[str, str]:
@@ -190,7 +227,10 @@ class Navigation:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: identity, columns in the order rows show them, keys and switches."""
+    """One table: identity, columns in the order rows show them, keys and switches.
+
+    ``shown`` are members of its definition that were set and mean nothing to rows.
+    """
 
     name: str
     schema_name: str
@@ -212,11 +252,18 @@ class Table:
     writable: bool = True
     creatable: bool = True
     elastic: bool = False
+    description: str | None = None
+    shown: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     @property
     def identity(self) -> str:
         """The storage column that is different in every row: elastic tables may repeat their primary key."""
         return "_identity" if self.elastic else self.primary_id
+
+    @property
+    def customizable(self) -> bool:
+        """Whether columns, keys and relationships may be added."""
+        return self.custom or self.name in _CUSTOMIZABLE
 
     @cached_property
     def by_name(self) -> Mapping[str, Column]:
@@ -289,4 +336,6 @@ class Table:
 _KNOWN_METADATA_IDS: Mapping[str, str] = {
     "account": "70816501-edb9-4740-a16c-6a5efbc05d84",
     "account.preferredappointmentdaycode": "5967e7cc-afbb-4c10-bf7e-e7ef430c52be",
+    "sample_colors": "1d733907-4d05-ee11-8f6e-000d3a993550",  # …/create-update-optionsets
+    "sample_bankaccount.sample_colors": "25733907-4d05-ee11-8f6e-000d3a993550",
 }

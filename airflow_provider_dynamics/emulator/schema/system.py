@@ -117,6 +117,7 @@ SDKMESSAGEFILTER = Table(
         text("Name", "Name", 256),
         Column("primaryobjecttypecode", "PrimaryObjectTypeCode", "EntityName", "Primary Object Type Code"),
         flag("IsVisible", "Is Visible", True),
+        flag("IsCustomProcessingStepAllowed", "Custom Processing Step Allowed"),
         lookup(
             "SdkMessageId",
             "SDK Message ID",

@@ -7,12 +7,19 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from airflow_provider_dynamics.emulator.schema import TABLES
+from airflow_provider_dynamics.emulator.seed.identities import CONTOSO, Organization
 from airflow_provider_dynamics.emulator.store import SQL, Store
 
 NAMES = ("sample", "empty")
 
 
-def fill(store: Store, name: str | None, rows: Mapping[str, int], created: str = "evenly") -> None:
+def fill(
+    store: Store,
+    name: str | None,
+    rows: Mapping[str, int],
+    created: str = "evenly",
+    organization: Organization = CONTOSO,
+) -> None:
     """Fill an empty store; ``rows`` gives tables the total number of rows they shall have.
 
     ``created`` says when the added ones were created, "evenly" or "skewed". Raises ValueError on an unknown seed
@@ -31,7 +38,7 @@ def fill(store: Store, name: str | None, rows: Mapping[str, int], created: str =
     if created not in WAYS:
         raise ValueError(f"Rows are created {', '.join(WAYS)}, not {created!r}.")
     writer = Writer(store, DataFaults())
-    fill_platform(store, writer)
+    fill_platform(store, writer, organization)
     fill_views(store)
     if name == "sample":
         Company(writer).fill()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -18,17 +18,19 @@ from airflow_provider_dynamics.emulator.directory import (
 )
 from airflow_provider_dynamics.emulator.privileges import ROLES, SALESPERSON, SYSTEM_ADMINISTRATOR, Role
 from airflow_provider_dynamics.emulator.render import RowRenderer
-from airflow_provider_dynamics.emulator.schema import TABLES
+from airflow_provider_dynamics.emulator.schema import TABLES, Table
 from airflow_provider_dynamics.emulator.schema.model import stable_id
 from airflow_provider_dynamics.emulator.schema.security import TEAM_MEMBERS, USER_ROLES
 from airflow_provider_dynamics.emulator.seed.identities import (
+    CONTOSO,
     DEFAULT_TEAM,
     EURO,
-    ORGANIZATION_ID,
     ROOT_UNIT,
     SERVICE_USER,
     US_DOLLAR,
+    Organization,
 )
+from airflow_provider_dynamics.emulator.seed.solutions import PUBLISHERS, SOLUTIONS
 from airflow_provider_dynamics.emulator.store import JSON_COLUMN, SQL, Store, storage_names
 from airflow_provider_dynamics.emulator.writer import Writer
 
@@ -44,6 +46,9 @@ _MESSAGES = (
     "Assign",
     "SetState",
 )
+
+# Steps are made of these.
+_WITHOUT_STEPS = frozenset({"sdkmessage", "sdkmessagefilter", "sdkmessageprocessingstep", "serviceendpoint"})
 
 
 def at(now: datetime, user: str = SERVICE_USER) -> Call:
@@ -64,13 +69,15 @@ def put_rows(store: Store, table_name: str, rows: Iterable[Mapping[str, Any]]) -
     store.insert(table, made)
 
 
-def fill_platform(store: Store, writer: Writer) -> None:
+def fill_platform(store: Store, writer: Writer, organization: Organization = CONTOSO) -> None:
     """Everything but business data."""
     call = at(FOUNDED)
     _currencies(writer, call)
-    put_rows(store, "organization", [_organization()])
+    put_rows(store, "organization", [_organization(organization)])
     _people(writer, call)
     _messages(store)
+    put_rows(store, "publisher", PUBLISHERS)
+    put_rows(store, "solution", SOLUTIONS)
     put_rows(store, "role", [_role(role) for role in ROLES.values()])
     writer.forget()
 
@@ -115,12 +122,12 @@ def _currencies(writer: Writer, call: Call) -> None:
         writer.create(call, TABLES["transactioncurrency"], body)
 
 
-def _organization() -> dict[str, Any]:
+def _organization(organization: Organization) -> dict[str, Any]:
     return {
-        "organizationid": ORGANIZATION_ID,
-        "name": "contoso",
-        "friendlyname": "Contoso",
-        "version": "9.2.26043.180",
+        "organizationid": organization.organization_id,
+        "name": organization.name,
+        "friendlyname": organization.friendly_name,
+        "version": organization.version,
         "schemanameprefix": "contoso",
         "languagecode": 1033,
         "expirechangetrackingindays": 7,
@@ -183,26 +190,33 @@ def _identity(client_id: str) -> dict[str, Any]:
 
 
 def _messages(store: Store) -> None:
+    bulk = any(table.bulk for table in TABLES.values())
+    names = [
+        name for name in _MESSAGES if bulk or not name.endswith("Multiple") or name == "RetrieveMultiple"
+    ]
     put_rows(
         store,
         "sdkmessage",
         (
             {"sdkmessageid": stable_id("sdkmessage", name), "name": name, "isprivate": 0}
-            for name in (*_MESSAGES, "WhoAmI")
+            for name in (*names, "WhoAmI")
         ),
     )
     put_rows(
         store,
         "sdkmessagefilter",
-        (
-            {
+        (row for table in TABLES.values() for row in message_filters(table)),
+    )
+
+
+def message_filters(table: Table) -> Iterator[dict[str, Any]]:
+    """Which messages serve a table, as rows of sdkmessagefilter."""
+    for name in _MESSAGES:
+        if table.bulk or not name.endswith("Multiple") or name == "RetrieveMultiple":
+            yield {
                 "sdkmessagefilterid": stable_id("sdkmessagefilter", name, table.name),
                 "primaryobjecttypecode": table.name,
                 "sdkmessageid": stable_id("sdkmessage", name),
                 "isvisible": 1,
+                "iscustomprocessingstepallowed": int(table.creatable and table.name not in _WITHOUT_STEPS),
             }
-            for table in TABLES.values()
-            for name in _MESSAGES
-            if table.bulk or not name.endswith("Multiple") or name == "RetrieveMultiple"
-        ),
-    )

@@ -312,9 +312,6 @@ class TestBulkDelete:
     def test_no_query_is_refused(self, slow):
         assert submit(slow).error == "0x80040203"
 
-    def test_recurring_jobs_are_not_emulated(self, slow):
-        assert submit(slow, query("contact"), RecurrencePattern="FREQ=DAILY;").status == 501
-
     def test_fetch_xml_becomes_a_query(self, slow):
         document = (
             "<fetch top='3'><entity name='contact'><attribute name='lastname'/><filter type='or'>"

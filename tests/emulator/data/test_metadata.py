@@ -6,6 +6,10 @@ import pytest
 
 ACCOUNT = "EntityDefinitions(LogicalName='account')"
 CRM = "Microsoft.Dynamics.CRM"
+ADMINISTRATION = {
+    *("connectionreference", "environmentvariabledefinition", "environmentvariablevalue"),
+    *("goal", "importjob", "metric", "publisher", "solution", "solutioncomponent"),
+}
 JOBS = {"asyncoperation", "backgroundoperation", "bulkdeletefailure", "bulkdeleteoperation"}
 DRILLS = {"drill_bare", "drill_numbered", "drill_undated", "drill_untracked", "drill_unversioned"}
 
@@ -50,8 +54,9 @@ def test_an_unknown_table_is_404(sample):
         (
             "ChangeTrackingEnabled eq false",
             {"transactioncurrency", "organization", "role", "savedquery", "sdkmessage", "sdkmessagefilter"}
-            | {"userquery"}
+            | {"userquery", "serviceendpoint", "sdkmessageprocessingstep"}
             | JOBS
+            | ADMINISTRATION
             | {"contoso_sensordata", "fileattachment", "principalobjectaccess"}
             | DRILLS,
         ),
@@ -61,8 +66,11 @@ def test_an_unknown_table_is_404(sample):
         ),
         ("IsActivity eq true", {"task", "email", "incidentresolution", "opportunityclose"}),
         (
-            "CanCreateAttributes/Value eq false",
-            {"role", "sdkmessage", "sdkmessagefilter", "fileattachment", "principalobjectaccess"},
+            "CanCreateAttributes/Value eq true",
+            {"account", "businessunit", "contact", "email", "incident", "lead", "opportunity", "queue"}
+            | {"queueitem", "systemuser", "task", "team", "transactioncurrency"}
+            | {"contoso_shipment", "contoso_sensordata", "sample_example", "example_record"}
+            | DRILLS,
         ),
         (
             "startswith(LogicalName,'contoso') or ObjectTypeCode eq 1",
@@ -239,9 +247,8 @@ def test_relationships_can_be_asked_for_as_a_whole(sample):
     assert "Account_Tasks" in {row["SchemaName"] for row in sample.get(path).rows}
 
 
-def test_changing_metadata_and_global_choices_are_left_to_later(sample):
-    assert sample("POST", "EntityDefinitions", {}).status == 501
-    assert sample.get("GlobalOptionSetDefinitions").status == 501
+def test_an_environment_has_no_global_choices_until_they_are_made(sample):
+    assert sample.get("GlobalOptionSetDefinitions").rows == []
 
 
 def test_every_row_agrees_with_the_metadata(sample):

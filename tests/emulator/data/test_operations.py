@@ -95,7 +95,7 @@ def test_what_is_not_bound_must_not_be_called_by_its_full_name(empty):
 
 
 def test_an_operation_dataverse_has_and_the_emulator_not_says_so(empty):
-    assert empty("POST", "ExportSolution", {}).status == 501
+    assert empty("POST", "CloneAsPatch", {}).status == 501
     assert empty("POST", "contoso_NoSuchThing", {}).status == 404
     empty.api.operations.add(Operation("PublishTheme"))
     assert empty("POST", "PublishTheme", {}).status == 501

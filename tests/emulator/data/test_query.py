@@ -85,7 +85,7 @@ def test_an_unknown_entity_set_is_named(sample):
         "accounts?savedquery=1",
         "accounts?userquery=1",
         "accounts?sql=SELECT name FROM account",
-        "ExportSolution",
+        "RetrieveMetadataChanges",
     ],
 )
 def test_what_is_left_out_is_said_plainly(sample, path):
