@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.connection import Settings
     from airflow_provider_dynamics.connection.health import Health
     from airflow_provider_dynamics.dataverse import Client, Source
+    from airflow_provider_dynamics.dataverse.discovery import Instance
 
-__all__ = ["DynamicsHook", "allowed_authorities", "sign_in_options", "tried"]
+__all__ = ["DynamicsHook", "allowed_authorities", "fields_of", "sign_in_options", "tried"]
 
 _LONGEST = 1900  # characters; Airflow keeps 2,000 of a connection test's result
 
@@ -33,6 +34,7 @@ class DynamicsHook(BaseHook):
     """Reads a connection of type ``dynamics`` and opens clients with it.
 
     :param dynamics_conn_id: the connection's id
+    :param environment: the URL of another environment than the connection's to work in, of the same cloud
     """
 
     conn_name_attr = "dynamics_conn_id"
@@ -40,15 +42,22 @@ class DynamicsHook(BaseHook):
     conn_type = "dynamics"
     hook_name = "Microsoft Dynamics 365"
 
-    def __init__(self, dynamics_conn_id: str = default_conn_name) -> None:
+    def __init__(self, dynamics_conn_id: str = default_conn_name, environment: str | None = None) -> None:
         super().__init__()
         self.dynamics_conn_id = dynamics_conn_id
+        self.environment = environment
 
     @property
     def settings(self) -> Settings:
         """What the connection says now; raises SettingsError."""
         connection = self.get_connection(self.dynamics_conn_id)
         return self._settings(connection, connection.extra_dejson)
+
+    @property
+    def settings_for_choosing(self) -> Settings:
+        """What the connection says now, whose environment may still be missing; raises SettingsError."""
+        connection = self.get_connection(self.dynamics_conn_id)
+        return self._settings(connection, connection.extra_dejson, choosing=True)
 
     async def aget_settings(self) -> Settings:
         """Do the same as `settings` inside an event loop."""
@@ -90,6 +99,13 @@ class DynamicsHook(BaseHook):
         with self.get_conn() as client:
             return frame(client.pages(query), result_fields(client.columns(query)), df_type)
 
+    def environments(self) -> list[Instance]:
+        """Return the environments of the connection's cloud that the person who is signed in to it may enter.
+
+        Their `url` is what ``environment`` takes: a task of this may be what others are mapped over.
+        """
+        return self.settings_for_choosing.environments(**sign_in_options())
+
     def credential_health(self) -> Health:
         """Say how long the connection's credential still lasts, as far as that is known, and as a metric too.
 
@@ -110,15 +126,17 @@ class DynamicsHook(BaseHook):
 
         def settings() -> Settings:
             connection = self.get_connection(self.dynamics_conn_id)
-            return Settings.from_fields(**_fields(connection, connection.extra_dejson))
+            fields = fields_of(connection, connection.extra_dejson)
+            return Settings.from_fields(**fields, environment=self.environment)
 
         return tried(settings)
 
-    def _settings(self, connection: Connection, extra: dict[str, Any]) -> Settings:
+    def _settings(self, connection: Connection, extra: dict[str, Any], *, choosing: bool = False) -> Settings:
         from airflow_provider_dynamics.connection import Settings, SettingsError
 
         try:
-            return Settings.from_fields(**_fields(connection, extra))
+            fields = fields_of(connection, extra)
+            return Settings.from_fields(**fields, environment=self.environment, choosing=choosing)
         except SettingsError as error:
             raise SettingsError(f"Connection '{self.dynamics_conn_id}': {error}") from None
 
@@ -159,7 +177,8 @@ def allowed_authorities() -> list[str]:
     return listed.replace(",", " ").split()
 
 
-def _fields(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
+def fields_of(connection: Connection, extra: dict[str, Any]) -> dict[str, Any]:
+    """Return what `Settings.from_fields` takes of a connection and its extra."""
     return {
         "host": connection.host,
         "login": connection.login,

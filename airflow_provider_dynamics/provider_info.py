@@ -153,12 +153,19 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "description": "The most requests at one time. Empty: what the service recommends.",
         "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 52, "section": _NETWORK},
     },
-    "api_version": _text("Web API version", "Empty: v9.2.", _ADVANCED),
+    "api_version": _text("Web API version", "Empty: v9.2, on premises v9.1.", _ADVANCED),
     "caller_object_id": _text(
         "Caller object ID", "Entra object ID of the user on whose behalf everything is done.", _ADVANCED
     ),
+    "allow_metadata_changes": {
+        "label": "Allow metadata changes",
+        "description": "Let tasks create tables, columns, keys and choices, and import, upgrade and uninstall solutions.",
+        "schema": {"type": "boolean", "default": False, "section": _ADVANCED},
+    },
     "webhook_secret": _secret(
-        "Webhook secret", "What Dataverse's webhooks prove themselves with. Not used yet.", _ADVANCED
+        "Webhook secret",
+        "What Dynamics shows when it posts events to Airflow, 16 characters or more. While you change it: the new key, a space, the old one.",
+        _ADVANCED,
     ),
 }
 

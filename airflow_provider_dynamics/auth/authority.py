@@ -48,7 +48,8 @@ _NAMES = ("preferred_username", "upn", "unique_name", "email")
 class SignIn:
     """Who signs in, where, how, and to what; `mode` is for texts, `proof` None makes a public client.
 
-    `scope` goes before the scope that is derived; `tenant_id` None lets the environment say it.
+    `scope` goes before the scope that is derived; `tenant_id` None lets the environment say it, or `tenant_of`, where
+    that is another one.
     """
 
     environment: str
@@ -59,6 +60,7 @@ class SignIn:
     mode: str
     scope: str | None = None
     network: Network = field(default_factory=Network)
+    tenant_of: str = ""
 
     @property
     def scopes(self) -> list[str]:
@@ -254,7 +256,8 @@ def exchange(
     credential = _checked(s, now())
     secrets = (*hidden, *(s.proof.hidden if s.proof else ()))
     if s.authority.kind == "entra" and not s.tenant_id:
-        s = replace(s, tenant_id=find_tenant(s.environment, s.authority, s.network, subject=s.subject))
+        where = s.tenant_of or s.environment
+        s = replace(s, tenant_id=find_tenant(where, s.authority, s.network, subject=s.subject))
         _check_tenant(s)
     with requests.Session() as session:
         gate = Gate(session, s.subject, s.network, s.authority.url)

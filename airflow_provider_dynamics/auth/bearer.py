@@ -19,7 +19,7 @@ from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 
 from airflow_provider_dynamics.auth.credentials import Credential
-from airflow_provider_dynamics.auth.network import Network, origin
+from airflow_provider_dynamics.auth.network import NO_PORT, Network, origin
 from airflow_provider_dynamics.auth.tokens import AccessToken
 
 __all__ = ["BearerAuth"]
@@ -50,7 +50,8 @@ class BearerAuth(AuthBase):
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Add the header when the request goes to the environment's own scheme, host and port; raises AuthenticationError."""
-        if origin(r.url or "") != self._origin:
+        here = origin(r.url or "")
+        if here != self._origin or here[2] == NO_PORT:
             return r
         token = self._token()
         r.headers["Authorization"] = f"Bearer {token.secret}"

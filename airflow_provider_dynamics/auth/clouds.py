@@ -10,17 +10,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["CLOUDS", "Cloud", "Place", "locate"]
+__all__ = ["CLOUDS", "Cloud", "Place", "directory_of", "locate"]
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A national cloud: its sign-in host, and the pattern of its regions' host names."""
+    """A national cloud: its sign-in host, the pattern of its regions' host names, and who lists its environments."""
 
     name: str
     label: str
     authority_host: str
     region: str
+    discovery_host: str
 
 
 # https://learn.microsoft.com/power-apps/developer/data-platform/discovery-service names the hosts,
@@ -28,13 +29,26 @@ class Cloud:
 CLOUDS: dict[str, Cloud] = {
     cloud.name: cloud
     for cloud in (
-        Cloud("public", "Public", "login.microsoftonline.com", r"crm\d*\.dynamics\.com"),
-        Cloud("gcc", "US Government GCC", "login.microsoftonline.com", r"crm\d*\.dynamics\.com"),
         Cloud(
-            "gcc_high", "US Government GCC High", "login.microsoftonline.us", r"crm\d*\.microsoftdynamics\.us"
+            *("public", "Public", "login.microsoftonline.com"),
+            *(r"crm\d*\.dynamics\.com", "globaldisco.crm.dynamics.com"),
         ),
-        Cloud("dod", "US Government DoD", "login.microsoftonline.us", r"crm\d*\.appsplatform\.us"),
-        Cloud("china", "China (21Vianet)", "login.partner.microsoftonline.cn", r"crm\d*\.dynamics\.cn"),
+        Cloud(
+            *("gcc", "US Government GCC", "login.microsoftonline.com"),
+            *(r"crm\d*\.dynamics\.com", "globaldisco.crm9.dynamics.com"),
+        ),
+        Cloud(
+            *("gcc_high", "US Government GCC High", "login.microsoftonline.us"),
+            *(r"crm\d*\.microsoftdynamics\.us", "globaldisco.crm.microsoftdynamics.us"),
+        ),
+        Cloud(
+            *("dod", "US Government DoD", "login.microsoftonline.us"),
+            *(r"crm\d*\.appsplatform\.us", "globaldisco.crm.appsplatform.us"),
+        ),
+        Cloud(
+            *("china", "China (21Vianet)", "login.partner.microsoftonline.cn"),
+            *(r"crm\d*\.dynamics\.cn", "globaldisco.crm.dynamics.cn"),
+        ),
     )
 }
 
@@ -59,3 +73,10 @@ def locate(host: str) -> Place | None:
             named = labels[0] not in _SERVICES | {""} and labels[1:] in ([], ["api"])
             return Place(cloud, found["region"], is_environment=named)
     return None
+
+
+def directory_of(host: str, cloud: Cloud) -> str:
+    """Return the host that lists the environments beside this one: GCC's lie in the public cloud, in region 9."""
+    place = locate(host)
+    gcc = CLOUDS["gcc"]
+    return gcc.discovery_host if place and place.region_host == "crm9.dynamics.com" else cloud.discovery_host

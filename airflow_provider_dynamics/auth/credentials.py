@@ -65,6 +65,8 @@ class Registered:
 
     `tenant_id` None lets the environment name its tenant. `scope` goes before the derived one. `store` keeps what
     must outlive this process, `on_token` is told every refresh token before it is used, `on_event` each sign-in.
+    `home` is the environment under whose name the store keeps it, "" for whichever is signed in to: a person's
+    sign-in is one and the same in every environment, and a server may allow each of its refresh tokens a single use.
     """
 
     tenant_id: str | None
@@ -76,6 +78,7 @@ class Registered:
     cache: TokenCache = field(default=SHARED, repr=False, compare=False)
     on_token: Callable[[str], object] | None = field(default=None, repr=False, compare=False)
     on_event: OnEvent | None = field(default=None, repr=False, compare=False)
+    home: str = field(default="", compare=False)
 
     mode: ClassVar[str]
 
@@ -107,6 +110,7 @@ class Registered:
             mode=self.mode,
             scope=self.scope,
             network=network,
+            tenant_of=self.home if self.home != self.authority.url else "",
         )
 
     @property
@@ -130,7 +134,8 @@ class Registered:
         An app that signs in by itself is somebody else than a person without a name who uses the same app.
         """
         who = self.person or self.mode
-        return store_key(environment, self.authority.url, self.tenant_id, self.client_id, who)
+        where = self.home or environment
+        return store_key(where, self.authority.url, self.tenant_id, self.client_id, who)
 
     def _signed(self, s: SignIn, claims: str | None) -> Signed:
         """Sign in without a person, and keep why that fails for good, for people to read."""

@@ -11,9 +11,12 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-__all__ = ["Network", "Origin", "is_loopback", "origin", "retry_after"]
+__all__ = ["NO_PORT", "Network", "Origin", "is_loopback", "origin", "retry_after"]
 
 Origin = tuple[str, str | None, int | None]
+
+NO_PORT = -1
+"""The port of an address that no token goes to: two readers may see two hosts in it."""
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -49,17 +52,17 @@ class Network:
 def origin(url: str) -> Origin:
     r"""Return scheme, host and port of a URL, the port spelled out: where a token may go is decided by comparing these.
 
-    A port that is no number makes an origin that equals none, and so does a user name: two readers of
-    ``https://one\@other/`` see two hosts.
+    A port that is no number makes an origin with `NO_PORT`, which equals no environment's, and so do a user name and a
+    backslash: two readers of ``https://one\@other/`` see two hosts.
     """
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     try:
         port = parts.port
     except ValueError:
-        port = -1
+        port = NO_PORT
     if "@" in parts.netloc or "\\" in parts.netloc:
-        port = -1
+        port = NO_PORT
     return scheme, parts.hostname, port or _DEFAULT_PORTS.get(scheme)
 
 

@@ -81,7 +81,8 @@ class RedisStore:
     def save(self, key: str, record: Record, *, expected: int) -> bool:
         sealed = self._cipher.seal(record)
         with self._speaking():
-            return bool(self._redis.eval(_SAVE, 1, key, str(expected), str(record.generation), sealed))
+            given: tuple[Any, ...] = (key, str(expected), str(record.generation), sealed)
+            return bool(self._redis.eval(_SAVE, 1, *given))
 
     def delete(self, key: str) -> None:
         with self._speaking():

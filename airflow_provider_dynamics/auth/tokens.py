@@ -51,7 +51,7 @@ class TokenCache:
     identity and therefore seen at once.
     """
 
-    def __init__(self, now: Callable[[], float] = time.time, size: int = 64) -> None:
+    def __init__(self, now: Callable[[], float] = time.time, size: int = 1024) -> None:
         self.now = now
         self._size = size
         self._slots: OrderedDict[Hashable, _Slot] = OrderedDict()

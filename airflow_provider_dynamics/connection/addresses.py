@@ -6,6 +6,7 @@ only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -15,11 +16,15 @@ from airflow_provider_dynamics.auth.clouds import CLOUDS, Cloud, locate
 from airflow_provider_dynamics.auth.network import is_loopback
 from airflow_provider_dynamics.connection.fields import SettingsError
 
-__all__ = ["Environment", "authority", "environment", "tenant"]
+__all__ = ["Environment", "authority", "check_near", "chosen_cloud", "environment", "https_address", "tenant"]
 
 _LABEL = "Environment URL"
 _EXAMPLE = "https://contoso.crm4.dynamics.com"
 _WHERE = "Power Platform admin center > Environments > Environment URL"
+# two readers of any other character in a host's name may see two hosts, and one of them gets the token
+_NAME = re.compile(r"[a-z0-9._:-]+", re.ASCII)
+_ORGANIZATION = re.compile(r"(/[\w-]+)*", re.ASCII)
+_FIRST = re.compile(r"/[\w-]+(?![^/?])", re.ASCII)
 _OTHER_PRODUCTS = {
     "operations.dynamics.com": "Finance and Operations",
     "businesscentral.dynamics.com": "Business Central",
@@ -40,25 +45,30 @@ class Environment:
 
 
 def environment(
-    host: str | None, port: int | None, schema: str | None, *, on_premises: bool = False
+    host: str | None,
+    port: int | None,
+    schema: str | None,
+    *,
+    on_premises: bool = False,
+    choosable: bool = False,
 ) -> Environment:
     """Return the environment a connection's host, port and schema name; raises SettingsError.
 
-    `schema` is where a connection URI's path ends up; `https` and `http` there are taken as the protocol.
+    `choosable` says that a person signs in, who could be asked. `schema` is where a connection URI's path ends up;
+    `https` and `http` there are taken as the protocol.
     """
     if not host:
-        raise SettingsError(f"{_LABEL} is missing: enter the base address, such as {_EXAMPLE} ({_WHERE}).")
+        chosen = ", or sign in and choose one under Admin > Microsoft Dynamics 365" if choosable else ""
+        raise SettingsError(
+            f"{_LABEL} is missing: enter the base address, such as {_EXAMPLE} ({_WHERE}){chosen}."
+        )
     path = "" if schema in {None, "", "https", "http"} else f"/{schema}"
     url = _split(_LABEL, host, default_scheme="http" if schema == "http" else "https")
     name, here = (url.hostname or "").lower(), is_loopback(url.hostname)
     origin = f"{url.scheme}://{_with_port(name, url.port or port, url.scheme)}"
     path = url.path.rstrip("/") + path.rstrip("/") + (f"?{url.query}" if url.query else "")
-    if on_premises and locate(name):
-        raise SettingsError(
-            f"{_LABEL} lies in Microsoft's cloud, which signs in at Microsoft Entra ID: set Authority type to entra."
-        )
-    if on_premises and url.query:
-        raise SettingsError(f"{_LABEL} must be the organization's address only: use {origin}{url.path}.")
+    if on_premises:
+        _check_organization(name, origin, path)
     if url.scheme != "https" and not here:
         raise SettingsError(
             f"{_LABEL} must start with https, not {url.scheme}: use https{origin[len(url.scheme) :]}."
@@ -71,6 +81,18 @@ def environment(
     if (url.port or port or 443) != 443:
         raise SettingsError(f"{_LABEL} must not name a port: use https://{name}.")
     return Environment(f"https://{name}", name, cloud)
+
+
+def _check_organization(name: str, origin: str, path: str) -> None:
+    if locate(name):
+        raise SettingsError(
+            f"{_LABEL} lies in Microsoft's cloud, which signs in at Microsoft Entra ID: set Authority type to entra."
+        )
+    if not _ORGANIZATION.fullmatch(path):
+        first = _FIRST.match(path)
+        raise SettingsError(
+            f"{_LABEL} must be the organization's address only: use {origin}{first[0] if first else ''}."
+        )
 
 
 def authority(
@@ -99,14 +121,14 @@ def authority(
     if not is_loopback(url.hostname) and url.netloc not in listed:
         raise SettingsError(_refused(url.netloc, None))
     if kind == "adfs":
-        _check_near(at, url, listed)
+        check_near(at, url.netloc, listed)
     return Authority(kind, url.geturl(), resource)
 
 
 def _entra_host(
     address: str | None, cloud: str | None, at: Environment, tenant_id: str | None, listed: set[str]
 ) -> str:
-    own = _chosen_cloud(cloud, at)
+    own = chosen_cloud(cloud, at)
     if address is None:
         if own is not None:
             return own.authority_host
@@ -115,7 +137,7 @@ def _entra_host(
         raise SettingsError(
             f"Authority is missing: {at.url} does not tell where to sign in. Enter an https:// address."
         )
-    url = _secure(address)
+    url = https_address(address)
     if url.path.strip("/") not in {"", tenant_id or ""}:
         raise SettingsError(
             f"Authority must be an address without a path: use https://{url.netloc}, and put the tenant into Tenant ID."
@@ -133,7 +155,7 @@ def _elsewhere(kind: str, address: str | None) -> SplitResult:
         raise SettingsError(
             f"Authority is missing, needed for Authority type {kind}. Enter the sign-in service's address, such as {example}."
         )
-    url = _secure(address)
+    url = https_address(address)
     path = url.path.rstrip("/")
     if kind == "adfs" and path.lower() not in {"", "/adfs"}:
         raise SettingsError(f"Authority of an AD FS ends in /adfs: use https://{url.netloc}/adfs.")
@@ -142,7 +164,7 @@ def _elsewhere(kind: str, address: str | None) -> SplitResult:
     return url._replace(path="/adfs" if kind == "adfs" else path)
 
 
-def _secure(address: str) -> SplitResult:
+def https_address(address: str) -> SplitResult:
     """Return an https address with its host name as others write it."""
     url = _split("Authority", address)
     name = _with_port((url.hostname or "").lower(), url.port, "https")
@@ -151,14 +173,18 @@ def _secure(address: str) -> SplitResult:
     return url._replace(netloc=name)
 
 
-def _check_near(at: Environment, authority_url: SplitResult, listed: set[str]) -> None:
-    """Raise for an on-premises environment that has nothing to do with its AD FS: it would be sent the token."""
+def check_near(at: Environment, authority_host: str, allowed: Iterable[str]) -> None:
+    """Raise SettingsError for an on-premises environment that has nothing to do with its AD FS: it would be sent the token."""
     host = urlsplit(at.url).netloc
-    family = ".".join((authority_url.hostname or "").split(".")[1:])
-    if is_loopback(at.host) or host in listed or (_is_domain(family) and at.host.endswith(f".{family}")):
+    family = ".".join(authority_host.partition(":")[0].split(".")[1:])
+    if (
+        is_loopback(at.host)
+        or host in {_allowed_name(entry) for entry in allowed}
+        or (_is_domain(family) and at.host.endswith(f".{family}"))
+    ):
         return
     raise SettingsError(
-        f"{_LABEL} {host} is not in the domain of Authority {authority_url.netloc}, whose tokens it would receive. Correct it, "
+        f"{_LABEL} {host} is not in the domain of Authority {authority_host}, whose tokens it would receive. Correct it, "
         "or have whoever runs Airflow list it in [dynamics] allowed_authorities."
     )
 
@@ -193,7 +219,7 @@ def tenant(tenant_id: str, environment_host: str, mode: str) -> str:
 def _split(label: str, value: str, default_scheme: str = "https") -> SplitResult:
     try:
         url = urlsplit(value if "://" in value else f"{default_scheme}://{value}")
-        whole = url.hostname and (url.port or True) and " " not in value
+        whole = _NAME.fullmatch(url.hostname or "") and (url.port or True) and " " not in value
     except ValueError:
         whole = False
     if not whole or url.scheme not in {"https", "http"}:
@@ -233,7 +259,7 @@ def _cloud(name: str) -> Cloud:
     return place.cloud
 
 
-def _chosen_cloud(chosen: str | None, at: Environment) -> Cloud | None:
+def chosen_cloud(chosen: str | None, at: Environment) -> Cloud | None:
     if chosen in {None, "auto"}:
         return at.cloud
     cloud = CLOUDS[str(chosen)]

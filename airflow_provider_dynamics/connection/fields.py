@@ -144,7 +144,7 @@ def guid(label: str, value: Any) -> str:
 
 def api_version(label: str, value: Any) -> str:
     """Read a Web API version, with or without its v."""
-    found = re.fullmatch(r"v?(9\.\d)", text(label, value))
+    found = re.fullmatch(r"v?(8\.[0-2]|9\.\d)", text(label, value))
     if found is None:
         raise SettingsError(f"{label} must look like v9.2, not '{value}'.")
     return f"v{found[1]}"
@@ -193,6 +193,7 @@ EXTRA: Mapping[str, Field] = {
     "managed_identity_client_id": Field("Managed identity client ID"),
     "refresh_token": Field("Refresh token", refresh_token, secret=True),
     "webhook_secret": Field("Webhook secret", secret=True),
+    "allow_metadata_changes": Field("Allow metadata changes", switch),
     "username": Field("User name"),
     "user_password": Field("User password", secret=True),
     "credential_end_date": Field("Client secret's end date", day),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.auth.authorities import MODES, Authority, AuthorityKind
+from airflow_provider_dynamics.auth.authorities import MODES, Authority
 from airflow_provider_dynamics.auth.credentials import (
     ClientCertificate,
     ClientSecret,
@@ -21,14 +21,17 @@ from airflow_provider_dynamics.auth.credentials import (
 )
 from airflow_provider_dynamics.auth.network import Network
 from airflow_provider_dynamics.auth.store import CredentialStore
-from airflow_provider_dynamics.connection import addresses
-from airflow_provider_dynamics.connection.fields import check_combination, read, read_extra
+from airflow_provider_dynamics.connection import places
+from airflow_provider_dynamics.connection.fields import SettingsError, check_combination, read, read_extra
+from airflow_provider_dynamics.connection.places import PERSONS
+from airflow_provider_dynamics.connection.webhook_keys import webhook_keys
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.auth.authority import SignIn
     from airflow_provider_dynamics.auth.events import OnEvent
     from airflow_provider_dynamics.auth.tokens import TokenCache
     from airflow_provider_dynamics.dataverse import Client
+    from airflow_provider_dynamics.dataverse.discovery import Instance
     from airflow_provider_dynamics.dataverse.throttle import RetryPolicy
 
 __all__ = ["Settings"]
@@ -42,9 +45,12 @@ CONNECT_TIMEOUT = 5.0  # seconds
 class Settings:
     """What a connection says, validated; secrets are left out of its repr.
 
+    `environment` may be another one than the connection's, which is `home` (without one, the sign-in service).
+    `directory` lists the environments of the connection's cloud ("": nobody does); it stands in for an environment
+    while none is `chosen`.
     `tenant_id` None lets the environment name its tenant. `request_timeout` is the longest silence of the service
     in seconds, `max_concurrency` a ceiling (None: automatic), `credential_end_date` the day on which the client
-    secret expires.
+    secret expires. `allow_metadata_changes` lets tasks change definitions.
     """
 
     environment: str
@@ -69,6 +75,11 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)
     request_timeout: float = 120.0
     max_concurrency: int | None = None
+    allow_metadata_changes: bool = False
+    webhook_secret: str | None = field(default=None, repr=False)
+    home: str = ""
+    directory: str = ""
+    chosen: bool = True
 
     @classmethod
     def from_fields(
@@ -82,39 +93,38 @@ class Settings:
         extra: Mapping[str, Any] | None = None,
         allowed_authorities: Iterable[str] = (),
         signing_in: bool = False,
+        environment: str | None = None,
+        choosing: bool = False,
     ) -> Settings:
         """Check a connection's fields and return what they mean; raises SettingsError at the first that is wrong.
 
         `allowed_authorities` are the sign-in hosts a deployment trusts besides the clouds' own. While `signing_in`,
-        the refresh token may be missing: it is what the sign-in will bring.
+        the refresh token may be missing: it is what the sign-in will bring. `environment` is the address of another
+        environment than the connection's, which may then have none. So it may while somebody is signing in or
+        `choosing` one: the service that lists environments stands in for it.
         """
-        values = read_extra(extra or {})
-        values |= {"login": read("login", login), "password": read("password", password)}
-        values["auth_type"] = values["auth_type"] or "client_secret"
-        kind: AuthorityKind = values["authority_type"] or "entra"
-        values["authority_type"] = kind
-        at = addresses.environment(read("host", host), port, schema, on_premises=kind == "adfs")
+        values = _read(login, password, extra or {})
+        environment = places.asked_for(environment)
+        choosing = choosing or (signing_in and values["auth_type"] == "refresh_token")
+        own, at = places.find(values, host, port, schema, environment, choosing=choosing)
         check_combination(values, signing_in=signing_in)
-        tenant_id = values["tenant_id"] if kind == "entra" else None  # nobody else has tenants
-        if tenant_id:
-            tenant_id = addresses.tenant(tenant_id, at.host, MODES[values["auth_type"]])
-        authority = addresses.authority(
-            kind,
-            values["authority"],
-            values["cloud"],
-            at,
-            tenant_id=tenant_id,
-            resource=values["resource"],
-            allowed=allowed_authorities,
-        )
+        tenant_id, authority = places.sign_in_at(values, own, at, environment, allowed_authorities)
         return cls(
             environment=at.url,
+            home=own.url if own else authority.url,
+            chosen=bool(own or environment),
+            directory=places.directory(own or at, authority, values["cloud"]),
             authority=authority,
             tenant_id=tenant_id,
             client_id=values["login"] or values["managed_identity_client_id"] or "",
             client_secret=values["password"],
             **{name: values[name] for name in _PLAIN if values[name] is not None},
         )
+
+    @property
+    def on_premises(self) -> bool:
+        """Whether a server of one's own answers, and not Microsoft's cloud."""
+        return self.authority.kind == "adfs"
 
     @property
     def mode(self) -> str:
@@ -129,12 +139,17 @@ class Settings:
     @property
     def person(self) -> str:
         """Whoever is said to sign in, "" for an app and where the connection does not say."""
-        return (self.username or "") if self.auth_type in {"refresh_token", "username_password"} else ""
+        return (self.username or "") if self.auth_type in PERSONS else ""
 
     @property
     def store_key(self) -> str:
         """The name under which the credential store keeps what belongs to this sign-in; never the connection's id."""
         return self.credential().key(self.environment)
+
+    @property
+    def webhook_keys(self) -> tuple[str, ...]:
+        """What posts of Dataverse's webhooks may prove themselves with, the current key first; raises SettingsError."""
+        return webhook_keys(self.webhook_secret)
 
     def credential(
         self,
@@ -158,6 +173,8 @@ class Settings:
             options["store"] = store
         if cache is not None:
             options["cache"] = cache
+        if self.auth_type in PERSONS:
+            options["home"] = self.home
         return _CREDENTIALS[self.auth_type](self, options)
 
     def sign_in(self) -> SignIn:
@@ -186,11 +203,37 @@ class Settings:
             proxy=self.proxy,
             timeout=self.network.timeout,
             api_version=self.api_version,
+            on_premises=self.on_premises,
             caller_object_id=self.caller_object_id,
             max_concurrency=self.max_concurrency,
+            allow_metadata_changes=self.allow_metadata_changes,
             on_token=on_token,
             **options,
         )
+
+    def environments(
+        self,
+        on_token: Callable[[str], None] | None = None,
+        retry: RetryPolicy | None = None,
+        store: CredentialStore | None = None,
+        on_event: OnEvent | None = None,
+        cache: TokenCache | None = None,
+    ) -> list[Instance]:
+        """Return the environments of the connection's cloud that whoever signs in may enter; the options are those of `client`.
+
+        Raises SettingsError on premises, and what `instances` raises.
+        """
+        from airflow_provider_dynamics.dataverse.discovery import instances
+
+        if not self.directory:
+            raise SettingsError(
+                "Environments are listed for Microsoft's clouds only. The organizations of a server of your own are known to "
+                "whoever runs it: enter the address of one as Environment URL."
+            )
+        credential = replace(self, scope=None).credential(
+            store, on_token=on_token, on_event=on_event, cache=cache
+        )
+        return instances(self.directory, credential, network=self.network, on_token=on_token, retry=retry)
 
 
 _PLAIN = (
@@ -211,7 +254,28 @@ _PLAIN = (
     "proxy",
     "request_timeout",
     "max_concurrency",
+    "allow_metadata_changes",
+    "webhook_secret",
 )
+
+
+def _read(login: str | None, password: str | None, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every field's value, with the kinds of sign-in and the version that are meant where none is given; raises SettingsError."""
+    values = {**read_extra(extra), "login": read("login", login), "password": read("password", password)}
+    values["auth_type"] = values["auth_type"] or "client_secret"
+    values["authority_type"] = values["authority_type"] or "entra"
+    on_premises, version = values["authority_type"] == "adfs", values["api_version"]
+    if on_premises and values["caller_object_id"]:
+        raise SettingsError(
+            "Caller object ID is the id of a user in Microsoft Entra ID, which Dynamics 365 on premises does not know. Empty it, "
+            "and sign in as that user."
+        )
+    if version and version < "v9" and not on_premises:
+        raise SettingsError(
+            f"Web API version must look like v9.2, not '{version}': only servers on premises have one before v9.0."
+        )
+    values["api_version"] = version or ("v9.1" if on_premises else None)  # the newest there is there
+    return values
 
 
 def _certificate(s: Settings, options: dict[str, Any]) -> Registered:

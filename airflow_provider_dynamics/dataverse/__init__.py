@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
     from airflow_provider_dynamics.dataverse.client import Client
     from airflow_provider_dynamics.dataverse.conditions import Condition, all_of, any_of, column
+    from airflow_provider_dynamics.dataverse.definitions import NewChoice, NewColumn, NewKey, NewTable
+    from airflow_provider_dynamics.dataverse.discovery import Instance, instances
+    from airflow_provider_dynamics.dataverse.endpoints import Step, Webhook
     from airflow_provider_dynamics.dataverse.errors import DataverseError
     from airflow_provider_dynamics.dataverse.exchange import Request, Response
     from airflow_provider_dynamics.dataverse.feed import Feed
@@ -44,10 +47,15 @@ __all__ = [
     "Expand",
     "Feed",
     "FetchXml",
+    "Instance",
     "Job",
     "Key",
     "LanePage",
     "LaneRead",
+    "NewChoice",
+    "NewColumn",
+    "NewKey",
+    "NewTable",
     "Page",
     "Query",
     "Request",
@@ -58,15 +66,18 @@ __all__ = [
     "SavedQuery",
     "Source",
     "Started",
+    "Step",
     "StoredFile",
     "Table",
     "Upserted",
+    "Webhook",
     "Window",
     "WriteOptions",
     "all_of",
     "any_of",
     "column",
     "errors",
+    "instances",
 ]
 
 _HOMES = {
@@ -82,10 +93,15 @@ _HOMES = {
     "Expand": "query",
     "Feed": "feed",
     "FetchXml": "query",
+    "Instance": "discovery",
     "Job": "jobs",
     "Key": "tables",
     "LanePage": "lanes",
     "LaneRead": "lanes",
+    "NewChoice": "definitions",
+    "NewColumn": "definitions",
+    "NewKey": "definitions",
+    "NewTable": "definitions",
     "Page": "pages",
     "Query": "query",
     "Request": "exchange",
@@ -96,12 +112,15 @@ _HOMES = {
     "SavedQuery": "query",
     "Source": "query",
     "Started": "jobs",
+    "Step": "endpoints",
     "StoredFile": "files",
     "Table": "tables",
     "Upserted": "rows",
     "all_of": "conditions",
     "any_of": "conditions",
     "column": "conditions",
+    "instances": "discovery",
+    "Webhook": "endpoints",
     "Window": "windows",
     "WriteOptions": "options",
 }

@@ -14,18 +14,20 @@ from urllib.parse import urlsplit
 
 from airflow_provider_dynamics.auth.bearer import BearerAuth
 from airflow_provider_dynamics.auth.credentials import Credential
-from airflow_provider_dynamics.auth.network import Network, is_loopback
+from airflow_provider_dynamics.auth.network import NO_PORT, Network, is_loopback, origin
 from airflow_provider_dynamics.dataverse import changes, counts, odata, sources
 from airflow_provider_dynamics.dataverse import lanes as lane_reading
 from airflow_provider_dynamics.dataverse.associations import Associations
 from airflow_provider_dynamics.dataverse.bulk import OPERATIONS, BulkWrite, Operation, ask_ahead, bulk
 from airflow_provider_dynamics.dataverse.conditions import Condition
+from airflow_provider_dynamics.dataverse.customizing import Schema
 from airflow_provider_dynamics.dataverse.exchange import Request
 from airflow_provider_dynamics.dataverse.feed import OVERLAP, Feed, Means
 from airflow_provider_dynamics.dataverse.files import Files
 from airflow_provider_dynamics.dataverse.finding import Values, find_rows
 from airflow_provider_dynamics.dataverse.jobs import Jobs
 from airflow_provider_dynamics.dataverse.lanes import LaneRead
+from airflow_provider_dynamics.dataverse.metadata_gate import MetadataGate
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.operations import Operations
 from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
@@ -35,10 +37,13 @@ from airflow_provider_dynamics.dataverse.payloads import Blank
 from airflow_provider_dynamics.dataverse.query import Expand, Query, Source
 from airflow_provider_dynamics.dataverse.results import ResultColumn
 from airflow_provider_dynamics.dataverse.rows import RowKey, Rows
+from airflow_provider_dynamics.dataverse.servers import Server
+from airflow_provider_dynamics.dataverse.solutions import Solutions
 from airflow_provider_dynamics.dataverse.tables import Table, Tables
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
 from airflow_provider_dynamics.dataverse.transport import Transport
 from airflow_provider_dynamics.dataverse.tuning import MOST_AT_ONCE, UNHINTED, Pace
+from airflow_provider_dynamics.dataverse.webhooks import Webhooks
 from airflow_provider_dynamics.dataverse.windows import Window
 from airflow_provider_dynamics.dataverse.writing import Writing
 
@@ -53,8 +58,10 @@ class Client(Writing):
     """One environment, seen through the Web API. Safe to use from several threads; close it, or use it in a `with`.
 
     `timeout` is (connect, read) in seconds. `ca_bundle` is a PEM file that replaces the usual certificate
-    authorities, the environment's REQUESTS_CA_BUNDLE included. `caller_object_id` is the Entra object id of a
-    user to act for. `max_concurrency` is a ceiling for requests at a time. `on_token` is told each new token
+    authorities, the environment's REQUESTS_CA_BUNDLE included. `on_premises` says that a server of one's own
+    answers, whose newest `api_version` is v9.1: what it lacks raises NotOnThisServer, and nothing is sent. `caller_object_id` is the Entra object id of a
+    user to act for. `allow_metadata_changes` lets it change tables, columns, keys, choices and solutions; without,
+    that raises MetadataChangesOff before anything is sent. `max_concurrency` is a ceiling for requests at a time. `on_token` is told each new token
     before it is used. Raises ValueError for an environment that is no URL.
 
     Every method raises DataverseError for what the service refuses and AuthenticationError when no token can
@@ -70,30 +77,35 @@ class Client(Writing):
         proxy: str | None = None,
         timeout: tuple[float, float] = (5, 120),
         api_version: str = "v9.2",
+        on_premises: bool = False,
         caller_object_id: str | None = None,
         max_concurrency: int | None = None,
+        allow_metadata_changes: bool = False,
         retry: RetryPolicy | None = None,
         clock: Clock | None = None,
         on_token: Callable[[str], None] | None = None,
     ) -> None:
         self.environment = _checked(environment)
         network = Network(ca_bundle=ca_bundle, proxy=proxy, timeout=timeout)
+        gate = MetadataGate(allowed=allow_metadata_changes)
         self._max_concurrency = max_concurrency
         self._transport = Transport(
             self.environment,
             BearerAuth(credential, self.environment, network, on_token),
-            api_version=api_version,
+            server=Server(on_premises, api_version),
+            gate=gate,
             network=network,
             caller_object_id=caller_object_id,
             client_id=getattr(credential, "client_id", None) or "",
             connections=4 + max(MOST_AT_ONCE, max_concurrency or 0),
+            most_at_once=max_concurrency,
             retry=retry,
             clock=clock,
         )
-        self._tables = Tables(self._transport)
+        self._tables = Tables(self._transport, self._transport.server)
         self._rows = Rows(self._transport, self._tables, self._transport.clock)
         self._associations = Associations(self._transport, self._tables, self._transport.root)
-        self._operations = Operations(self._transport, self._tables, self._rows.parameter)
+        self._operations = Operations(self._transport, self._tables, self._rows.parameter, gate)
         self.files = Files(self._transport, self._tables, self._transport.stop, self._use)
         """File and image columns."""
         self.jobs = Jobs(
@@ -102,6 +114,14 @@ class Client(Writing):
             stop=self._transport.stop,
         )
         """System jobs and background operations."""
+        self.solutions = Solutions(self._transport, gate, stop=self._transport.stop)
+        """Solutions: exported, imported, upgraded, uninstalled, published."""
+        self.schema = Schema(
+            *(self._transport, self._tables, gate), clock=self._transport.clock, stop=self._transport.stop
+        )
+        """Definitions: tables, columns, keys and choices, and what changes them."""
+        self.webhooks = Webhooks(self._transport, self._tables, self.environment, self._transport.stop)
+        """Where changes are posted to."""
         self._used: set[tuple[str, str]] = set()
         self.on_use: Callable[[str, str], None] | None = None
         """Told "read" or "write" and a table's name when the table is first used so."""
@@ -448,6 +468,10 @@ def _checked(environment: str) -> str:
         )
     if parts.username or parts.password:
         raise ValueError("The environment's URL must not hold a user name or password")
+    if origin(environment.strip())[2] == NO_PORT:
+        raise ValueError(
+            f"{environment!r} is not an environment's URL: programs differ in which host it names"
+        )
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError(
             f"http://{parts.hostname} would show the access token to everyone on the way; use https://"

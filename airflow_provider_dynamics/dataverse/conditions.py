@@ -252,6 +252,14 @@ class _Comparison(Condition):
         return replace(self, value=change(self.value)) if isinstance(self.value, str) else self
 
 
+def no_pattern(text: str) -> str:
+    """Return text for `startswith`, `contains`, `endswith` and `like` in which `%`, `_` and `[` mean themselves.
+
+    https://learn.microsoft.com/power-apps/developer/data-platform/wildcard-characters
+    """
+    return re.sub(r"[%_\[]", r"[\g<0>]", text)
+
+
 @dataclass(frozen=True, eq=False)
 class _Match(Condition):
     path: str
@@ -264,7 +272,7 @@ class _Match(Condition):
             raise TypeError(f"{self.function} of {self.path} takes text, not a {type(self.text).__name__}")
 
     def written(self, scope: Any) -> str:
-        text = self.text if self.wildcards else re.sub(r"[%_\[]", r"[\g<0>]", self.text)
+        text = self.text if self.wildcards else no_pattern(self.text)
         return f"{self.function}({scope.name(self.path)},{scope.text(text)})"
 
     def denied(self, scope: Any) -> str:

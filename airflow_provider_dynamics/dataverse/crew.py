@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -128,7 +128,10 @@ class Crew(Generic[T]):
     def left(self) -> list[Open]:
         """Return all that has not been handed out, whether it is planned or not."""
         with self._change:
-            return [*map(Open, self._plan.pending), *(Open(one.window, one.after) for one in self._open)]
+            pending = [
+                Open(replace(window, rows=None)) for window in self._plan.pending
+            ]  # still to be divided
+            return [*pending, *(Open(one.window, one.after) for one in self._open)]
 
     def close(self) -> None:
         """End the threads; one whose answer is still on its way ends when that comes."""

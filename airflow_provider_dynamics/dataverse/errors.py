@@ -6,6 +6,8 @@
     │   ├── TooLarge            it has to be split
     │   ├── BadFetchXml         a document that is none; nothing was sent
     │   ├── AggregateLimit      an aggregate would cover too many rows
+    │   ├── SolutionRefused     a solution cannot be imported or taken away as it is
+    │   ├── NotOnThisServer     a server on premises does not have it; nothing was sent
     │   └── ChangeTrackingOff   the table does not keep changes
     ├── Unauthorized            the token was refused
     ├── Forbidden               the user may not do this
@@ -17,10 +19,14 @@
     │   ├── NoFile              the column holds no file
     │   ├── JobGone             the job cannot be asked about any more
     │   ├── UnknownKey          the table has no such usable alternate key
+    │   ├── UnknownVersion      the server lacks this version of the Web API
     │   └── UnknownOperation    the environment has no such action or function
     ├── Conflict
     │   ├── DuplicateKey        a row with this key exists already
+    │   ├── Different           what shall be made is there already, and is different
+    │   ├── CustomizationRunning the environment changes something else at this moment
     │   └── ConcurrencyMismatch the row has changed since it was read
+    ├── MetadataChangesOff      the connection may not change definitions; nothing was sent
     ├── DeltaLinkExpired        changes must be read in full again
     ├── JobFailed               a job came to its end, but not to its goal
     ├── Throttled               service protection: wait, then go on
@@ -51,20 +57,25 @@ __all__ = [
     "ChangeTrackingOff",
     "ConcurrencyMismatch",
     "Conflict",
+    "CustomizationRunning",
     "DataverseError",
     "DeltaLinkExpired",
+    "Different",
     "DuplicateKey",
     "Forbidden",
     "ForeignLink",
     "Interrupted",
     "JobFailed",
     "JobGone",
+    "MetadataChangesOff",
     "NoFile",
     "NotFound",
+    "NotOnThisServer",
     "PluginRefused",
     "RowNotFound",
     "ServerError",
     "ServerTimeout",
+    "SolutionRefused",
     "Throttled",
     "TooLarge",
     "Unauthorized",
@@ -72,6 +83,7 @@ __all__ = [
     "UnknownKey",
     "UnknownOperation",
     "UnknownTable",
+    "UnknownVersion",
     "UnknownView",
     "Unreachable",
 ]
@@ -172,6 +184,11 @@ class AggregateLimit(BadRequest):
     )
 
 
+class NotOnThisServer(BadRequest):
+    meaning = "Servers on premises do not have this."
+    default_remedy = "Leave it out there."
+
+
 class ChangeTrackingOff(BadRequest):
     default_kind = "needs-admin"
     meaning = "The table does not keep track of changes."
@@ -179,6 +196,11 @@ class ChangeTrackingOff(BadRequest):
         "Switch on 'Track changes' in the table's advanced options (Power Apps, Tables, Properties) and publish it; "
         "it cannot be switched off again."
     )
+
+
+class SolutionRefused(BadRequest):
+    meaning = "A solution cannot be imported or uninstalled as it is."
+    default_remedy = "Correct what is named and try again."
 
 
 class Unauthorized(DataverseError):
@@ -228,6 +250,11 @@ class UnknownOperation(NotFound):
     meaning = "The environment has no such action or function."
 
 
+class UnknownVersion(NotFound):
+    meaning = "The server lacks this version of the Web API."
+    default_remedy = "Set Web API version in the connection to one that the server has."
+
+
 class NoFile(NotFound):
     meaning = "The column holds no file."
     default_remedy = "Upload one first, or choose rows whose column is not empty."
@@ -250,9 +277,30 @@ class DuplicateKey(Conflict):
     default_remedy = "A row with this id or alternate key exists: update or upsert it instead."
 
 
+class Different(Conflict):
+    meaning = "What shall be made is there already, and is different."
+    default_remedy = "Change the definition here or there, so that both say the same; nothing was changed."
+
+
+class CustomizationRunning(Conflict):
+    default_retryable = True
+    meaning = "The environment imports, publishes or changes something else at this moment."
+    default_remedy = (
+        "Dataverse carries out one such operation at a time: it goes through when the other one has ended."
+    )
+
+
 class ConcurrencyMismatch(Conflict):
     meaning = "The row has changed since it was read."
     default_remedy = "Somebody changed the row after it was read: read it again, then repeat the change."
+
+
+class MetadataChangesOff(DataverseError):
+    meaning = "This connection may not change the environment's definitions."
+    default_remedy = (
+        "Switch on Allow metadata changes in the connection if its tasks are to change tables, columns, keys, choices or "
+        "solutions. Nothing was sent."
+    )
 
 
 class DeltaLinkExpired(DataverseError):

@@ -129,6 +129,10 @@ class Feed:
             return int(found[1])
         return self._seen or None
 
+    def mark(self) -> str:
+        """Return the place of this moment, for a window, without reading a row: what changes from now on is read from there."""
+        return str(self._now_at())
+
     def present(self) -> Iterator[str] | None:
         """Return the ids of all rows, in "window" mode with `detect_deletes`: what a consumer holds beyond them is gone.
 
@@ -209,8 +213,9 @@ class Feed:
         if link.startswith(PREFIX):
             return f"the table {self.table.logical_name} tracks changes now"
         parts = urlsplit(link)
-        if parts.netloc.lower() != urlsplit(self._source.environment).netloc.lower():
-            return f"the place was reached in another environment, {parts.netloc}"
+        there = (parts.netloc + parts.path.partition("/api/data/")[0]).lower()
+        if there != self._environment:
+            return f"the place was reached in another environment, {there}"
         if parts.path.rpartition("/")[2].lower() != self.table.entity_set.lower():
             return f"the place was reached in another table, {parts.path.rpartition('/')[2]}"
         selected = parse_qs(parts.query).get("$select", [""])[0]
@@ -247,11 +252,16 @@ class Feed:
         high = self._highest(VERSION) if column == VERSION else modified
         return WindowPlace(self._about(), column, high, modified, began)
 
+    @property
+    def _environment(self) -> str:
+        """The environment's host, on premises with the organization's path behind it."""
+        parts = urlsplit(self._source.environment.lower())
+        return parts.netloc + parts.path.rstrip("/")
+
     def _about(self) -> str:
         """Return a short name of what is read, to know a place of something else by."""
-        host = urlsplit(self._source.environment).netloc.lower()
         parts = [
-            host,
+            self._environment,
             self.table.logical_name,
             *sorted(self.table.wire_names(self._select)),
             self._filter or "",

@@ -90,7 +90,7 @@ class _Writer:
 
     def _match(self, condition: Any, parent: Element, *, yes: bool) -> None:
         operator, pattern = _LIKE[condition.function]
-        text = condition.text if condition.wildcards else re.sub(r"[%_\[]", r"[\g<0>]", condition.text)
+        text = condition.text if condition.wildcards else conditions.no_pattern(condition.text)
         name = self._name(condition.path)
         if yes:
             _test(parent, name, operator, [pattern.format(text)])

@@ -30,11 +30,12 @@ class Governor:
     """Lets requests through in the order they came: all at once until a limit is known, then evenly within it.
 
     A little of a budget is left to whoever else the user is, so that one request of a sensor or a trigger gets
-    through while an extract takes all it may.
+    through while an extract takes all it may. `ceiling` is the most at a time whatever the service grants.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, ceiling: int | None = None) -> None:
         self._clock = clock
+        self._ceiling = ceiling or math.inf
         self._change = threading.Condition()
         self._line: deque[object] = deque()
         self._running = 0
@@ -102,7 +103,8 @@ class Governor:
         with self._change:
             now, place = self._clock.now(), self._line.index(me) + 1
             wait = max(0.0, self._open_from - now) or self._wait(now, place)
-            if not wait and self._at_once.full(now, self._running + place):
+            wanted = self._running + place
+            if not wait and (wanted > self._ceiling or self._at_once.full(now, wanted)):
                 self._clock.hold(self._change, stop)
                 return False
             if not wait:

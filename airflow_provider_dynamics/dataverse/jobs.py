@@ -15,6 +15,7 @@ from airflow_provider_dynamics.dataverse import errors, odata
 from airflow_provider_dynamics.dataverse.actions import action_request
 from airflow_provider_dynamics.dataverse.bulk_deletes import Deletions, Doomed, query_set
 from airflow_provider_dynamics.dataverse.codes import BY_CODE, spelled
+from airflow_provider_dynamics.dataverse.conditions import no_pattern
 from airflow_provider_dynamics.dataverse.exchange import Request, Response, Sender
 from airflow_provider_dynamics.dataverse.operations import Binding, Operations, result
 from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
@@ -22,10 +23,13 @@ from airflow_provider_dynamics.dataverse.pages import decoded
 from airflow_provider_dynamics.dataverse.tables import Tables
 from airflow_provider_dynamics.dataverse.throttle import Clock, Stop
 
-__all__ = ["Job", "JobKind", "Jobs", "Started"]
+__all__ = ["Job", "JobKind", "Jobs", "Started", "key_job"]
 
-JobKind = Literal["system", "background"]
-"""A system job is a row of asyncoperation; a background operation is a custom API's call with `respond-async`."""
+JobKind = Literal["system", "background", "key"]
+"""A system job is a row of asyncoperation; a background operation is a custom API's call with `respond-async`.
+
+The building of an alternate key's index is known by the key: its id is "table/key", as `key_job` gives it.
+"""
 
 STATES = {0: "ready", 1: "suspended", 2: "locked", 3: "completed"}
 STATUSES = {
@@ -40,6 +44,13 @@ STATUSES = {
     31: "failed",
     32: "canceled",
 }
+KEY_STATES: Mapping[str, tuple[str, str]] = {
+    "Pending": ("ready", "waiting for resources"),
+    "InProgress": ("locked", "in progress"),
+    "Active": ("completed", "succeeded"),
+    "Failed": ("completed", "failed"),
+}
+"""https://learn.microsoft.com/power-apps/developer/data-platform/define-alternate-keys-entity#monitor-index-creation-for-alternate-keys"""
 _IDS = ("AsyncOperationId", "JobId", "AsyncJobId")  # what the answers of such actions call the job
 _COLUMNS = "asyncoperationid,name,statecode,statuscode,message,friendlymessage,errorcode"
 _LONGEST = 1000  # characters of what a job says for itself; it may be a whole trace
@@ -101,6 +112,9 @@ class Job:
         return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
 
     def __str__(self) -> str:
+        if self.kind == "key":
+            table, _, key = self.id.partition("/")
+            return f"index of the key {key} of {table}"
         kind = "system job" if self.kind == "system" else "background operation"
         return f"{kind} {f'{self.name!r} ' if self.name else ''}({self.id})"
 
@@ -210,6 +224,8 @@ class Jobs:
 
     def get(self, job_id: str, kind: JobKind = "system") -> Job:
         """Return how a job is now; raises JobGone where its record is there no more, or never was."""
+        if kind == "key":
+            return self._key(job_id)
         job_id = odata.guid(job_id)
         target = f"asyncoperations({job_id})?$select={_COLUMNS}"
         if kind == "background":
@@ -246,9 +262,11 @@ class Jobs:
     def cancel(self, job_id: str, kind: JobKind = "system") -> Job:
         """Ask for a job to be cancelled and return how it is then; one that is done stays as it is.
 
-        What it has done until then stays done. Raises JobGone, and BadRequest or Conflict for a job that
-        cannot be cancelled.
+        What it has done until then stays done, and a key's index is always built to its end. Raises JobGone,
+        and BadRequest or Conflict for a job that cannot be cancelled.
         """
+        if kind == "key":
+            return self.get(job_id, kind)
         job_id = odata.guid(job_id)
         entity_set, body = "asyncoperations", {"statecode": 3, "statuscode": 32}
         if kind == "background":
@@ -274,7 +292,7 @@ class Jobs:
 
         With `done` it may be done, with `longer` its name may go on.
         """
-        of_name = f"startswith(name,{odata.literal(name)})" if longer else f"name eq {odata.literal(name)}"
+        of_name = _begins_with(name) if longer else f"name eq {odata.literal(name)}"
         query = {
             "$select": _COLUMNS,
             "$filter": of_name if done else f"{of_name} and statecode ne 3",
@@ -285,9 +303,58 @@ class Jobs:
         found = decoded(self._transport.send(request, self._stop), request)["value"]
         return _job(found[0], found[0]["asyncoperationid"]) if found else None
 
+    def _key(self, job_id: str) -> Job:
+        """Return how far the index of a key is; why it failed is asked of the job that has built it."""
+        table, _, name = job_id.partition("/")
+        target = f"EntityDefinitions(LogicalName='{table}')/Keys?$select=LogicalName,EntityKeyIndexStatus"
+        request = Request("GET", target, {"Consistency": "Strong"})
+        listed = decoded(self._transport.send(request, self._stop), request)["value"]
+        found = next((one for one in listed if one["LogicalName"] == name), None)
+        if found is None:
+            raise errors.JobGone(f"The table {table} has no key {name} (any more)", remedy="Create it again.")
+        state, status = KEY_STATES.get(found["EntityKeyIndexStatus"], ("suspended", "waiting"))
+        message = self._why(table, name) if status == "failed" else ""
+        return Job(job_id, "key", name, state, status, message)
+
+    def _why(self, table: str, key: str) -> str:
+        path = f"EntityDefinitions(LogicalName='{table}')/Keys(LogicalName='{key}')"
+        request = Request(
+            "GET",
+            f"{path}?$select=LogicalName&$expand=AsyncJob($select=message,friendlymessage)",
+            optional=True,
+        )
+        try:
+            job = decoded(self._transport.send(request, self._stop), request).get("AsyncJob") or {}
+        except errors.DataverseError:  # the reason is a help, and no more
+            job = {}
+        said = str(job.get("friendlymessage") or job.get("message") or "")
+        return errors.shortened(said, _LONGEST) or (
+            "rows that have the same values in its columns are the usual reason"
+        )
+
+    def going_on(self, name: str) -> list[Job]:
+        """Return the system jobs that are not done and whose names begin so, the newest first: those to come, too."""
+        query = {
+            "$select": _COLUMNS,
+            "$filter": f"{_begins_with(name)} and statecode ne 3",
+            "$orderby": "createdon desc",
+        }
+        request = Request("GET", f"asyncoperations{odata.options(query)}")
+        found = decoded(self._transport.send(request, self._stop), request)["value"]
+        return [_job(one, one["asyncoperationid"]) for one in found]
+
     def deletions(self, job_id: str) -> Deletions:
         """Return how many rows a bulk delete has deleted so far, and which it could not; raises JobGone."""
         return Deletions.of(self._transport, odata.guid(job_id), self._stop)
+
+
+def key_job(table: str, key: str) -> str:
+    """Return the id of the job that builds a key's index, by the logical names of both."""
+    return f"{table}/{key}"
+
+
+def _begins_with(name: str) -> str:
+    return f"startswith(name,{odata.literal(no_pattern(name))})"
 
 
 def _job_of(response: Response, answer: Mapping[str, Any], *, background: bool) -> Started | None:

@@ -161,6 +161,8 @@ class LaneRead(Generic[T]):
     def _by_crew(self, first: Page | None) -> Iterator[LanePage[T]]:
         begun = [one for one in self._open if one.planned]
         roots = [one.window for one in self._open if not one.planned]
+        if self._fresh and self._worth_dividing:
+            begun, roots = [], [self._root]
         asked = Asked(self._transport, self._tables, self._query)
         self._plan = Plan(asked, self._columns, roots, lanes=self.lanes, page_rows=self._page_rows)
         crew = Crew(self._read, self._work, self._plan, lanes=self.lanes, stop=self._stop)
@@ -169,6 +171,11 @@ class LaneRead(Generic[T]):
         with closing(crew):
             while (item := crew.next()) is not None:
                 yield item
+
+    @property
+    def _worth_dividing(self) -> bool:
+        """Whether a window that was counted when the table was divided for several readers holds enough for several lanes."""
+        return not self._root.nulls_alone and (self._root.rows or 0) > 2 * self._page_rows
 
     @property
     def _query(self) -> Query:

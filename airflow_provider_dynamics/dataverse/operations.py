@@ -13,6 +13,7 @@ from typing import Any
 from airflow_provider_dynamics.dataverse import csdl, errors, odata
 from airflow_provider_dynamics.dataverse.csdl import Kind, Operation, Schema
 from airflow_provider_dynamics.dataverse.exchange import Request, Response, Sender
+from airflow_provider_dynamics.dataverse.metadata_gate import MetadataGate
 from airflow_provider_dynamics.dataverse.odata import Row
 from airflow_provider_dynamics.dataverse.pages import decoded
 from airflow_provider_dynamics.dataverse.parameters import Values
@@ -56,10 +57,17 @@ class Call:
 class Operations:
     """The actions and functions of one environment; its description is read when first asked for. Safe to use from several threads."""
 
-    def __init__(self, transport: Sender, tables: Tables, wire: Callable[[str, Row], Row]) -> None:
+    def __init__(
+        self,
+        transport: Sender,
+        tables: Tables,
+        wire: Callable[[str, Row], Row],
+        gate: MetadataGate | None = None,
+    ) -> None:
         self._transport = transport
         self._tables = tables
         self._wire = wire
+        self._gate = gate or MetadataGate()
         self._schema: Schema | None = None
         self._lock = threading.Lock()
 
@@ -75,7 +83,12 @@ class Operations:
     def call(
         self, kind: Kind, name: str, parameters: Mapping[str, Any] | None, bound_to: Binding, *, checked: bool
     ) -> Call:
-        """Return a call ready to be sent; raises UnknownOperation, UnknownTable, BadRequest for what the service does not offer."""
+        """Return a call ready to be sent; raises UnknownOperation, UnknownTable, BadRequest for what the service does not offer.
+
+        Raises MetadataChangesOff for an action that changes definitions, where that is not allowed.
+        """
+        if kind == "action":
+            self._gate.check_action(bare(name))
         given = dict(parameters or {})
         operation, values = None, None
         if checked:

@@ -25,6 +25,7 @@ from airflow_provider_dynamics.dataverse.details import (
 from airflow_provider_dynamics.dataverse.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.odata import LOOKUPS
 from airflow_provider_dynamics.dataverse.pages import decoded
+from airflow_provider_dynamics.dataverse.servers import CLOUD, Server
 
 __all__ = ["LOOKUPS", "Column", "Key", "Option", "Table", "Tables", "did_you_mean"]
 
@@ -125,6 +126,7 @@ _DEFINITION = {
     "$select": "LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute,ChangeTrackingEnabled,TableType",
     "$expand": f"{_ATTRIBUTES},{_KEYS},{_LOOKUP_TARGETS}",
 }
+_DEFINITION_ON_PREMISES = {**_DEFINITION, "$select": _DEFINITION["$select"].removesuffix(",TableType")}
 
 _COLLECTIONS = {
     "$select": "LogicalName",
@@ -139,8 +141,9 @@ _COLLECTIONS = {
 class Tables:
     """The tables of one environment, each looked up once. Safe to use from several threads."""
 
-    def __init__(self, transport: Sender) -> None:
+    def __init__(self, transport: Sender, server: Server = CLOUD) -> None:
         self._transport = transport
+        self._server = server
         self._outlines: dict[str, Table] = {}
         self._whole: dict[str, Table] = {}
         self._entity_sets: dict[str, str] = {}
@@ -154,7 +157,8 @@ class Tables:
         """Return the table without the members of single column types, at the price of one request; raises UnknownTable."""
         with self._lock(name):
             if name not in self._outlines:
-                self._outlines[name] = _table(self._definition(name, _DEFINITION))
+                asked = _DEFINITION if self._server.table_types else _DEFINITION_ON_PREMISES
+                self._outlines[name] = _table(self._definition(name, asked))
             return self._outlines[name]
 
     def whole(self, name: str) -> Table:
@@ -245,12 +249,23 @@ class Tables:
         UpsertMultiple is never listed; it is there where the other two are.
         https://learn.microsoft.com/power-apps/developer/data-platform/bulk-operations#availability
         """
+        if not self._server.bulk_messages:
+            return False
         if message == "UpsertMultiple":
             return self.accepts(table, "CreateMultiple") and self.accepts(table, "UpdateMultiple")
         asked = (table, message)
         if asked not in self._messages:  # without the lock: it is asked for while the table is
             self._messages[asked] = self._listed(*asked)
         return self._messages[asked]
+
+    def forget(self, name: str | None) -> None:
+        """Ask anew about a table when it is needed next, because its definition has changed; None for all of them."""
+        kept: tuple[dict[str, Any], ...] = (
+            *(self._outlines, self._whole, self._entity_sets, self._checked, self._collections),
+        )
+        for held in kept:
+            for one in [name] if name else list(held):
+                held.pop(one, None)
 
     def _lock(self, name: str) -> Any:
         return self._locks.setdefault(name, threading.RLock())

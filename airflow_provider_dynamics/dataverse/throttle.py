@@ -13,7 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_dynamics.auth.causes import AuthenticationError
-from airflow_provider_dynamics.dataverse.errors import DataverseError, Interrupted, Throttled, Unreachable
+from airflow_provider_dynamics.dataverse.errors import (
+    CustomizationRunning,
+    DataverseError,
+    Interrupted,
+    Throttled,
+    Unreachable,
+)
 
 __all__ = ["Clock", "RetryPolicy", "Stop"]
 
@@ -136,7 +142,7 @@ class RetryPolicy:
         return min(most, self.first_delay * 2.0 ** min(attempt - 1, 30)) * (1.0 + self.random())
 
     def _attempts(self, error: Exception) -> int:
-        if isinstance(error, Throttled):
+        if isinstance(error, (Throttled, CustomizationRunning)):  # it comes to an end, and nothing was done
             return self.throttled_attempts
         if isinstance(error, Unreachable) and not error.sent:
             return self.connect_attempts

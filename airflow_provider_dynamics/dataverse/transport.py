@@ -22,14 +22,16 @@ from requests.auth import AuthBase
 from airflow_provider_dynamics import __version__
 from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.auth.network import Network, origin
-from airflow_provider_dynamics.dataverse import batch, errors, failures
+from airflow_provider_dynamics.dataverse import batch, errors, failures, versions
 from airflow_provider_dynamics.dataverse.answers import from_response, request_id
 from airflow_provider_dynamics.dataverse.batch import BatchOutcome
 from airflow_provider_dynamics.dataverse.change_sets import ChangeSet, numbered
 from airflow_provider_dynamics.dataverse.errors import DataverseError
 from airflow_provider_dynamics.dataverse.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.governor import COSTLY_QUERY, Governor
+from airflow_provider_dynamics.dataverse.metadata_gate import MetadataGate
 from airflow_provider_dynamics.dataverse.options import of_caller
+from airflow_provider_dynamics.dataverse.servers import CLOUD, Server
 from airflow_provider_dynamics.dataverse.session import new_session
 from airflow_provider_dynamics.dataverse.sizes import LONGEST_INSIDE, LONGEST_URL
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy, Stop
@@ -59,20 +61,25 @@ class Transport:
         environment: str,
         auth: AuthBase,
         *,
-        api_version: str = "v9.2",
+        server: Server = CLOUD,
+        gate: MetadataGate | None = None,
         network: Network | None = None,
         caller_object_id: str | None = None,
         client_id: str = "",
         connections: int = 16,
+        most_at_once: int | None = None,
         retry: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.root = f"{environment}/api/data/{api_version}/"
+        self.server = server
+        self._gate = gate or MetadataGate()
+        self.root = f"{environment}/api/data/{server.api_version}/"
         self.retry = retry or RetryPolicy()
         self.clock = clock or Clock()
-        self.governor = Governor(self.clock)
+        self.governor = Governor(self.clock, most_at_once)
         self.stop = Stop()
         self.requests_sent = 0
+        self._answered = False
         self._counting = threading.Lock()
         self.parallelism_hint: int | None = None
         self.quickest = math.inf  # seconds of an answer: about what the way there and back takes
@@ -102,6 +109,7 @@ class Transport:
                 if delay is None:
                     if isinstance(error, DataverseError):
                         error.repeated = repeated
+                        self._explain(error)
                     raise
                 repeated = repeated or (not request.reads and _maybe_done(error))
                 try:
@@ -135,6 +143,24 @@ class Transport:
             for request, part in _paired(item, answer)
         ]
 
+    def _explain(self, error: DataverseError) -> None:
+        """Raise UnknownVersion in place of a first answer that is a bare 404 where that is why; once in a client's life.
+
+        The cloud has had its newest version for years, so nobody is asked about that.
+        """
+        if self._answered or self.server == CLOUD or not versions.may_be_the_version(error):
+            return
+        self._answered = True
+        found = versions.explained(
+            error,
+            self._environment,
+            self.server.api_version,
+            lambda request: self._attempt(request, self._url(request), repeated=False),
+        )
+        if found is not error:
+            self._answered = False
+            raise found from error
+
     def _addressed(self, item: Request | ChangeSet) -> batch.Addressed | list[batch.Addressed]:
         if isinstance(item, ChangeSet):
             return [(one, self._url(one, LONGEST_INSIDE)) for one in item.requests]
@@ -149,8 +175,10 @@ class Transport:
             return BatchOutcome(request, error=error)
 
     def _url(self, request: Request, longest: int | None = None) -> str:
+        self.server.check(request)
+        self._gate.check_request(request)
         link = re.match(r"https?://", request.target, re.IGNORECASE) is not None
-        if link and origin(request.target) != self._origin:
+        if link and not self._is_own(request.target):
             raise errors.ForeignLink(
                 f"The service sent a link to {urlsplit(request.target).netloc.rpartition('@')[2]}, not to this environment",
                 asked=request.asked,
@@ -165,6 +193,11 @@ class Transport:
                 remedy="Select fewer columns or shorten the filter.",
             )
         return url
+
+    def _is_own(self, link: str) -> bool:
+        """Say whether a link leads to this environment: on premises its host may have other organizations, which it names."""
+        organization = urlsplit(self._environment).path.lower()
+        return origin(link) == self._origin and urlsplit(link).path.lower().startswith(f"{organization}/")
 
     def _attempt(self, request: Request, url: str, *, repeated: bool) -> Response:
         if len(url) <= LONGEST_URL:
@@ -216,6 +249,7 @@ class Transport:
         if hint.isdigit() and int(hint) > 0:
             self.parallelism_hint = int(hint)
         if reply.status_code < 300:
+            self._answered = True
             self.quickest = min(self.quickest, took)
         log.debug(
             "%s: %d in %.0f ms, request id %s",

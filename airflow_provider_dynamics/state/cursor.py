@@ -176,7 +176,7 @@ class CursorKey:
             self.dag_id,
             self.task_id,
             self.map_index,
-            _host(self.environment),
+            _host(self.environment, whole=True),
             self.table,
             sorted(self.select),
             *([self.variant] if self.variant else []),
@@ -295,5 +295,9 @@ def _host_of(inlet: Any, table: str) -> str | None:
     return uri.netloc.lower() if uri.scheme == ASSET_SCHEME and uri.path.strip("/") == table else None
 
 
-def _host(environment: str) -> str:
-    return urlsplit(environment).netloc.lower() if "//" in environment else environment.lower()
+def _host(environment: str, *, whole: bool = False) -> str:
+    """Return the environment's host; as a `whole` with the organization's name, which on premises may stand behind it."""
+    if "//" not in environment:
+        return environment.lower()
+    parts = urlsplit(environment.lower())
+    return parts.netloc + (parts.path.rstrip("/") if whole else "")

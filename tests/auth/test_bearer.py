@@ -72,6 +72,21 @@ def test_a_request_to_anything_else_carries_none(session, requests_mock, seen, u
     assert not seen
 
 
+@pytest.mark.parametrize(
+    "environment", [r"https://evil.example\.contoso.com", "https://contoso.com@evil.example"]
+)
+def test_an_environment_that_programs_read_differently_gets_none(tokens, seen, environment):
+    """What connects takes the first one for evil.example."""
+    request = requests.PreparedRequest()
+    request.prepare(method="GET", url=ENVIRONMENT)
+    request.url = f"{environment}/api"
+
+    BearerAuth(tokens, environment, Network(), on_token=seen.append)(request)
+
+    assert "Authorization" not in request.headers
+    assert not seen
+
+
 def test_the_default_port_and_letter_case_are_the_same_host(session, requests_mock):
     requests_mock.get(requests_mock_any := "https://contoso.crm4.dynamics.com:443/api")
     session.get(requests_mock_any)

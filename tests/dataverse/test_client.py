@@ -46,6 +46,8 @@ def test_an_environment_is_kept_as_given(make_client, given, kept):
         pytest.param("https://", "looks like https", id="no host"),
         pytest.param("https://contoso.crm.dynamics.com?x=1", "looks like https", id="a query"),
         pytest.param("http://contoso.crm.dynamics.com", "show the access token", id="no TLS"),
+        pytest.param(r"https://evil.example\.contoso.com", "which host it names", id="a backslash"),
+        pytest.param("https://@evil.example", "which host it names", id="a user without a name"),
         pytest.param(
             "http://127.0.0.1.evil.example", "show the access token", id="a host that looks like loopback"
         ),

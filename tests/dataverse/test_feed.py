@@ -71,6 +71,7 @@ def test_a_place_that_expired_leads_to_every_row_and_is_said(client, emulator):
     ("change", "reason"),
     [
         (lambda link: link.replace("127.0.0.1", "fabrikam.crm.dynamics.com"), "another environment"),
+        (lambda link: link.replace("/api/data/", "/service/api/data/"), "another environment"),
         (lambda link: link.replace("/accounts?", "/contacts?"), "another table"),
         (lambda link: link.replace("name", "fax"), "other columns"),
         (lambda link: link.split("deltatoken")[0] + "deltatoken=garbage", "does not go on"),

@@ -78,9 +78,9 @@ def lane(service, governor, until):
     return work
 
 
-def traffic(settings, *, lanes=8, until=150.0, takes=0.1, others=()):
+def traffic(settings, *, lanes=8, until=150.0, takes=0.1, others=(), ceiling=None):
     clock = VirtualClock()
-    service, governor = Service(clock, {**SCALED, **settings}, takes), Governor(clock)
+    service, governor = Service(clock, {**SCALED, **settings}, takes), Governor(clock, ceiling)
     clock.run([lane(service, governor, until)] * lanes + [other(service, governor) for other in others])
     return service, governor
 
@@ -169,6 +169,13 @@ def test_too_many_at_once_become_fewer_and_it_goes_on():
     service, _ = traffic({"requests": 10**6, "concurrency": 5}, until=60.0)
     assert service.accepted >= 0.7 * 5 * 60 / 0.1
     assert service.share_refused <= 0.02
+
+
+def test_a_ceiling_is_used_and_never_passed_not_even_once_to_learn_it():
+    """The service would refuse the fourth request at a time."""
+    service, _ = traffic({"requests": 10**6, "concurrency": 3}, ceiling=3)
+    assert service.refused == 0
+    assert service.accepted >= 0.75 * 3 * 150 / 0.1
 
 
 def test_too_much_execution_time_makes_fewer_at_a_time():

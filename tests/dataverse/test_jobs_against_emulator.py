@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta, timezone
+from urllib.parse import unquote
 
 import pytest
 
@@ -251,6 +252,19 @@ def test_a_job_is_found_by_its_name_while_it_goes_on(client, emulator):
     assert found is not None
     assert found.id == job_id
     assert client.jobs.find("It's mine") is None
+
+
+def test_signs_of_patterns_in_a_name_mean_themselves(client, emulator):
+    mapped = client.jobs.start_bulk_delete(OLD, name="Old [50%] (dag.task[3] run_1)")
+    client.jobs.start_bulk_delete(OLD, name="Old [50%] (dag.task[3] run-1)")
+
+    found = client.jobs.find("Old [50%] (dag.task[3] run_", longer=True)
+    listed = client.jobs.going_on("Old [50%] (dag.task[3] run_")
+
+    assert found is not None
+    assert [found.id, *(job.id for job in listed)] == [mapped, mapped]
+    asked = [one.query for one in emulator.requests if one.path.endswith("/asyncoperations")]
+    assert all("[[]50[%]]" in unquote(one) for one in asked)
 
 
 def test_a_job_waits_for_its_moment(client, emulator):

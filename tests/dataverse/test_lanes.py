@@ -160,14 +160,38 @@ def test_a_query_keeps_its_own_condition():
     )
 
 
-def test_a_window_restricts_the_reading_and_can_be_divided_too():
+@pytest.mark.parametrize("counted", [None, 100], ids=["by hand", "one of several readers'"])
+def test_a_window_restricts_the_reading_and_can_be_divided_too(counted):
     table = filled(400)
-    window = Window("createdon", second(YEAR // 4), second(YEAR // 2))
+    window = Window("createdon", second(YEAR // 4), second(YEAR // 2), rows=counted)
     with reading(table, window=window) as read:
         found = [item.window for item in read for _ in item.page.rows]
     assert len(found) == 100
     assert len(set(found)) > 2
     assert all(window.start <= one.start < one.end <= window.end for one in found)
+
+
+def test_a_counted_window_of_two_pages_is_read_without_a_question():
+    table = filled(400)
+    with reading(table, window=Window("createdon", second(0), second(YEAR // 20), rows=20)) as read:
+        assert len(ids(read)) == 20
+    assert table.questions() == []
+
+
+def test_a_counted_window_whose_reading_broke_before_it_was_divided_is_divided_by_the_next():
+    table = filled(400)
+    window = Window("createdon", second(YEAR // 4), second(YEAR // 2), rows=100)
+
+    def break_off(target):
+        if "$apply" in target:
+            raise errors.Unreachable("no answer", sent=True)
+
+    table.between = break_off
+    with reading(table, window=window) as read, pytest.raises(errors.Unreachable):
+        next(read)
+    table.between = lambda _: None
+    with reading(table, window=window, position=read.position) as read:
+        assert len({item.window for item in read}) > 2
 
 
 @pytest.mark.parametrize(
