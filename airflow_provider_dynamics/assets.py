@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -60,16 +60,18 @@ def table_asset(
 
 @dataclass(frozen=True)
 class ChangedRows:
-    """What the watchers of a DAG's tables saw change; its length is the number of changes.
+    """What the events of a DAG's tables tell has changed, by watchers or by webhooks; its length is the number of changes.
 
-    ``changed`` and ``deleted`` are row ids, each once. ``complete`` is False where the events name fewer rows
-    than changed, or a watcher had lost its place: then only reading the changes shows all of them.
+    ``changed`` and ``deleted`` are row ids, each once and in one of them: what was told of it last. ``rows`` holds
+    the columns that a watcher's ``select`` brought along, by row id. ``complete`` is False where the events name
+    fewer rows than changed, or a watcher had lost its place: then only reading the changes shows all of them.
     """
 
     changed: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     count: int = 0
     complete: bool = True
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.count
@@ -79,7 +81,9 @@ class ChangedRows:
 
 
 def changed_rows(triggering_asset_events: Mapping[Any, Sequence[Any]] | None) -> ChangedRows:
-    """Return what ``DynamicsChangesTrigger`` told the events that set off this DAG run; nothing for a run started by hand.
+    """Return what the events tell that set off this DAG run; nothing for a run started by hand.
+
+    They are those of ``DynamicsChangesTrigger`` and of webhooks.
 
     :param triggering_asset_events: the value of that name in the task's context
     :raises AirflowFailException: the newest event of an asset says that its watcher has a problem; the text is
@@ -95,21 +99,19 @@ def changed_rows(triggering_asset_events: Mapping[Any, Sequence[Any]] | None) ->
                 str(told[-1].get("message") or "A watcher has a problem and did not say which.")
             )
         payloads += [payload for payload in told if payload.get("status") == "success"]
-    named = {
-        kind: [row for payload in payloads for row in payload.get(kind, ())]
-        for kind in ("changed", "deleted")
-    }
-    count = sum(payload.get("changed_count", 0) + payload.get("deleted_count", 0) for payload in payloads)
+    last = {one["row_id"]: one for payload in payloads for one in payload.get("changes", ())}
+    deleted = tuple(row_id for row_id, one in last.items() if one["operation"] == "delete")
     return ChangedRows(
-        changed=tuple(dict.fromkeys(named["changed"])),
-        deleted=tuple(dict.fromkeys(named["deleted"])),
-        count=count,
-        complete=count == sum(map(len, named.values())) and all(p.get("mode") == "delta" for p in payloads),
+        changed=tuple(row_id for row_id, one in last.items() if one["operation"] != "delete"),
+        deleted=deleted,
+        count=sum(payload.get("count", 0) for payload in payloads),
+        complete=all(payload.get("complete", False) for payload in payloads),
+        rows={row_id: one["row"] for row_id, one in last.items() if "row" in one},
     )
 
 
 def _payloads(events: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield what watchers have said, the oldest first; events of tasks say nothing."""
+    """Yield what watchers and webhooks have said, the oldest first; events of tasks say nothing."""
     for event in sorted(events, key=lambda event: event.timestamp):
         payload = (event.extra or {}).get("payload")
         if isinstance(payload, dict):

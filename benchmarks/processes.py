@@ -74,6 +74,8 @@ def serving(*arguments: str) -> Iterator[Sequence[str]]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+        if process.stdout:
+            process.stdout.close()
 
 
 @contextlib.contextmanager

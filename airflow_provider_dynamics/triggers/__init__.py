@@ -10,38 +10,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow_provider_dynamics.triggers.awaited import DynamicsChangedRowsTrigger
     from airflow_provider_dynamics.triggers.changes import DynamicsChangesTrigger
     from airflow_provider_dynamics.triggers.credentials import DynamicsCredentialExpiryTrigger, find_ending
+    from airflow_provider_dynamics.triggers.imports import DynamicsImportTrigger
     from airflow_provider_dynamics.triggers.jobs import DynamicsJobTrigger
     from airflow_provider_dynamics.triggers.looking import (
         MAX_TRANSIENT_ERRORS,
         DynamicsClientTrigger,
         DynamicsTrigger,
     )
-    from airflow_provider_dynamics.triggers.rows import DynamicsRowTrigger, find_row
+    from airflow_provider_dynamics.triggers.rows import DynamicsRowTrigger, find_rows
 
 __all__ = [
     "MAX_TRANSIENT_ERRORS",
+    "DynamicsChangedRowsTrigger",
     "DynamicsChangesTrigger",
     "DynamicsClientTrigger",
     "DynamicsCredentialExpiryTrigger",
+    "DynamicsImportTrigger",
     "DynamicsJobTrigger",
     "DynamicsRowTrigger",
     "DynamicsTrigger",
     "find_ending",
-    "find_row",
+    "find_rows",
 ]
 
 _HOMES = {
     "MAX_TRANSIENT_ERRORS": "looking",
+    "DynamicsChangedRowsTrigger": "awaited",
     "DynamicsChangesTrigger": "changes",
     "DynamicsClientTrigger": "looking",
     "DynamicsCredentialExpiryTrigger": "credentials",
+    "DynamicsImportTrigger": "imports",
     "DynamicsJobTrigger": "jobs",
     "DynamicsRowTrigger": "rows",
     "DynamicsTrigger": "looking",
     "find_ending": "credentials",
-    "find_row": "rows",
+    "find_rows": "rows",
 }
 
 

@@ -20,7 +20,10 @@ class DynamicsCredentialExpiryTrigger(DynamicsTrigger):
 
     :param warn_days: days before the end from which it fires
     :param dynamics_conn_id: the connection of type ``dynamics``
+    :param environment: the URL of another environment than the connection's
     :param poll_interval: seconds between looks
+    :param longest_interval: double the interval after each look in vain, up to so many seconds
+    :param silent: never give up because of problems that may pass
     """
 
     def __init__(
@@ -28,13 +31,22 @@ class DynamicsCredentialExpiryTrigger(DynamicsTrigger):
         *,
         warn_days: float = 30,
         dynamics_conn_id: str = "dynamics_default",
+        environment: str | None = None,
         poll_interval: float = 3600.0,
+        longest_interval: float | None = None,
+        silent: bool = False,
     ) -> None:
-        super().__init__(dynamics_conn_id=dynamics_conn_id, poll_interval=poll_interval)
+        super().__init__(
+            dynamics_conn_id=dynamics_conn_id,
+            environment=environment,
+            poll_interval=poll_interval,
+            longest_interval=longest_interval,
+            silent=silent,
+        )
         self.warn_days = warn_days
 
     def look(self, client: Client) -> dict[str, Any] | None:
-        return find_ending(DynamicsHook(self.dynamics_conn_id), self.warn_days)
+        return find_ending(DynamicsHook(self.dynamics_conn_id, self.environment), self.warn_days)
 
 
 def find_ending(hook: DynamicsHook, warn_days: float) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dynamics.retry import reason_of
-from airflow_provider_dynamics.triggers.looking import DynamicsTrigger, in_thread
+from airflow_provider_dynamics.triggers.looking import DynamicsTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
@@ -22,9 +22,13 @@ class DynamicsJobTrigger(DynamicsTrigger):
 
     :param job_id: the job's GUID
     :param kind: ``system`` for a system job, ``background`` for a background operation
+    :param answer: what else the action answered that started the job; the event brings it along as ``answer``
     :param cancel_on_kill: cancel the job when a user stops the deferred task; Airflow 3.3 tells triggers of that
     :param dynamics_conn_id: the connection of type ``dynamics``
+    :param environment: the URL of another environment than the connection's
     :param poll_interval: seconds between looks
+    :param longest_interval: double the interval after each look in vain, up to so many seconds
+    :param silent: never give up because of problems that may pass
     """
 
     def __init__(
@@ -32,27 +36,38 @@ class DynamicsJobTrigger(DynamicsTrigger):
         *,
         job_id: str,
         kind: JobKind = "system",
+        answer: dict[str, Any] | None = None,
         cancel_on_kill: bool = False,
         dynamics_conn_id: str = "dynamics_default",
+        environment: str | None = None,
         poll_interval: float = 60.0,
+        longest_interval: float | None = None,
+        silent: bool = False,
     ) -> None:
-        super().__init__(dynamics_conn_id=dynamics_conn_id, poll_interval=poll_interval)
+        super().__init__(
+            dynamics_conn_id=dynamics_conn_id,
+            environment=environment,
+            poll_interval=poll_interval,
+            longest_interval=longest_interval,
+            silent=silent,
+        )
         self.job_id = job_id
         self.kind: JobKind = kind
+        self.answer = answer
         self.cancel_on_kill = cancel_on_kill
 
     def look(self, client: Client) -> dict[str, Any] | None:
         job = client.jobs.get(self.job_id, self.kind)
-        return {"job": job.to_json()} if job.done else None
+        if not job.done:
+            return None
+        return {"job": job.to_json(), **({"answer": self.answer} if self.answer else {})}
 
     async def on_kill(self) -> None:
         """Cancel the job; one that cannot be cancelled is said in the log, and goes on."""
-        await super().on_kill()
         if not self.cancel_on_kill:
             return
-        client = await self._open_client()  # the other one has been told to stop
         try:
-            job = await in_thread(lambda: client.jobs.cancel(self.job_id, self.kind))
+            job = await self.ask(lambda client: client.jobs.cancel(self.job_id, self.kind))
             if job.ending:
                 self.log.info("The %s is %s.", job, job.status)
             else:
@@ -62,4 +77,4 @@ class DynamicsJobTrigger(DynamicsTrigger):
                 raise
             self.log.warning("The job %s could not be cancelled and goes on: %s", self.job_id, error)
         finally:
-            await in_thread(client.close)
+            await self.cleanup()

@@ -18,6 +18,7 @@ from airflow_provider_dynamics.assets import (
     sanitize_uri,
     table_asset,
 )
+from airflow_provider_dynamics.triggers.payloads import change_event
 
 URI = "dataverse://contoso.crm.dynamics.com/account"
 
@@ -96,16 +97,16 @@ def told(second, **payload):
     return SimpleNamespace(timestamp=second, extra={"from_trigger": True, "payload": payload})
 
 
-def changed(second, rows, deleted=(), *, more=0, mode="delta"):
+def changed(second, rows, deleted=(), *, more=0, mode="delta", values=None):
+    changes = [{"row_id": row, "operation": "upsert", **({"row": values} if values else {})} for row in rows]
+    changes += [{"row_id": row, "operation": "delete"} for row in deleted]
     return told(
         second,
-        status="success",
-        table="account",
-        mode=mode,
-        changed=list(rows),
-        deleted=list(deleted),
-        changed_count=len(rows) + more,
-        deleted_count=len(deleted),
+        **change_event(
+            *("account", "https://contoso.crm.dynamics.com", "poll", changes),
+            mode=mode,
+            count=len(changes) + more,
+        ),
     )
 
 
@@ -129,6 +130,22 @@ def test_the_rows_of_all_events_and_assets_come_together_each_once():
     assert rows == ChangedRows(("a", "b", "d"), ("c",), count=5)
     assert len(rows) == 5
     assert rows.complete
+
+
+def test_a_row_counts_as_what_was_told_of_it_last():
+    first, second = changed(1, ["a"], ["b"]), changed(2, ["b"], ["a"])
+
+    rows = changed_rows({ACCOUNTS: [second, first]})
+
+    assert (rows.changed, rows.deleted, rows.count) == (("b",), ("a",), 4)
+
+
+def test_columns_that_were_asked_for_come_along_as_they_were_told_last():
+    old, new = changed(1, ["a", "b"], values={"name": "old"}), changed(2, ["a"], values={"name": "new"})
+
+    rows = changed_rows({ACCOUNTS: [old, new]})
+
+    assert rows.rows == {"a": {"name": "new"}, "b": {"name": "old"}}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The row sensor: what a look says, when it defers, and what the resumed task raises."""
+"""Sensors: what a look says, when it defers, and what the resumed task raises."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.airflow.fakes import FakeClient, FakeHook
 
 ROW_ID = "11111111-2222-3333-4444-555555555555"
 FOUND = [{"accountid": ROW_ID}]
+TOLD = {"table": "account", "row_id": ROW_ID, "row_ids": [ROW_ID], "count": 1}
 FORBIDDEN = errors.Forbidden("missing prvReadAccount", status=403, code="0x80040220")
 DOWN = errors.ServerError("Internal error", status=503)
 
@@ -42,7 +43,7 @@ def sensor(*answers, **arguments):
 
 
 def test_it_returns_which_row_it_found():
-    assert sensor(FOUND, filter="name eq 'x'").execute({}) == {"table": "account", "row_id": ROW_ID}
+    assert sensor(FOUND, filter="name eq 'x'").execute({}) == TOLD
 
 
 def test_it_looks_again_until_the_row_is_there():
@@ -60,19 +61,29 @@ def test_the_timeout_is_airflows():
 
 
 def test_deferred_it_looks_once_itself_and_does_not_defer_what_is_there_already():
-    assert sensor(FOUND, deferrable=True).execute({}) == {"table": "account", "row_id": ROW_ID}
+    assert sensor(FOUND, deferrable=True).execute({}) == TOLD
 
 
 def test_deferred_it_hands_its_query_interval_and_timeout_to_the_trigger():
     waiting = sensor(
-        [], deferrable=True, filter="name eq 'x'", poke_interval=7, timeout=3600, dynamics_conn_id="c"
+        [],
+        deferrable=True,
+        filter="name eq 'x'",
+        poke_interval=7,
+        timeout=3600,
+        dynamics_conn_id="c",
+        environment="https://b.crm.dynamics.com",
     )
 
     with pytest.raises(TaskDeferred) as deferred:
         waiting.execute({})
 
     expected = DynamicsRowTrigger(
-        table="account", filter="name eq 'x'", dynamics_conn_id="c", poll_interval=7
+        table="account",
+        filter="name eq 'x'",
+        dynamics_conn_id="c",
+        environment="https://b.crm.dynamics.com",
+        poll_interval=7,
     )
     assert deferred.value.trigger.serialize() == expected.serialize()
     assert deferred.value.timeout == timedelta(hours=1)
@@ -95,6 +106,17 @@ def test_a_condition_that_no_look_could_spell_is_not_handed_on():
 def test_deferred_a_permanent_error_fails_it_before_anything_waits():
     with pytest.raises(AirflowFailException, match="0x80040220"):
         sensor(FORBIDDEN, deferrable=True).execute({})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "longest"),
+    [({}, None), ({"max_wait": 90.0}, 90), ({"timeout": 7200}, 7200)],
+    ids=["off", "max_wait", "timeout"],
+)
+def test_deferred_the_interval_grows_as_it_does_on_a_worker(arguments, longest):
+    waiting = sensor([], deferrable=True, exponential_backoff=longest is not None, **arguments)
+
+    assert waiting.trigger().longest_interval == longest
 
 
 @pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
@@ -124,9 +146,7 @@ def resume(event, **arguments):
 
 
 def test_the_resumed_task_returns_what_the_trigger_found():
-    event = {"status": "success", "table": "account", "row_id": ROW_ID}
-
-    assert resume(event) == {"table": "account", "row_id": ROW_ID}
+    assert resume({"status": "success", **TOLD}) == TOLD
 
 
 def test_a_permanent_error_in_the_event_burns_no_retries():
@@ -168,12 +188,25 @@ def test_a_trigger_that_ran_out_of_time_is_a_sensor_timeout():
     [
         pytest.param(("execute_complete", {"event": event_of(FORBIDDEN)}), id="a permanent error"),
         pytest.param(("__fail__", {"error": "Trigger timeout"}), id="a timeout"),
-        pytest.param(("__fail__", {"error": "Trigger failure", "traceback": ["x"]}), id="a crash"),
     ],
 )
 def test_soft_fail_skips_what_the_trigger_could_not_find(failure):
     with pytest.raises(AirflowSkipException):
         sensor(deferrable=True, soft_fail=True).resume_execution(*failure, {})
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(("execute_complete", {"event": event_of(DOWN)}), id="a passing error"),
+        pytest.param(("__fail__", {"error": "Trigger failure", "traceback": ["x"]}), id="a crash"),
+    ],
+)
+def test_what_may_pass_is_left_to_the_retries_by_soft_fail_and_skipped_by_never_fail(failure):
+    with pytest.raises(DynamicsRetryableError):
+        sensor(deferrable=True, soft_fail=True).resume_execution(*failure, {})
+    with pytest.raises(AirflowSkipException):
+        sensor(deferrable=True, never_fail=True).resume_execution(*failure, {})
 
 
 def test_reschedule_mode_gives_the_worker_back_between_looks():
@@ -216,7 +249,8 @@ def test_a_row_that_is_there_is_found(run_dag, emulator, arguments):
     ran = run_dag(dag)
 
     assert ran.states == {"wait": "success"}
-    assert ran.xcoms["wait"] == {"table": "account", "row_id": account["accountid"]}
+    row_id = account["accountid"]
+    assert ran.xcoms["wait"] == {"table": "account", "row_id": row_id, "row_ids": [row_id], "count": 1}
 
 
 @on_emulator

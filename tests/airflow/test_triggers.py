@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -36,13 +38,19 @@ def run(trigger, client):
         return (await anext(trigger.run())).payload
 
     trigger.sleep = sleep
+    trigger.random = lambda: 0.5  # which makes the first wait one interval
     trigger._open_client = open_client
     return asyncio.run(first()), waits
 
 
 def test_a_trigger_is_rebuilt_from_what_it_serialises():
     trigger = DynamicsRowTrigger(
-        table="account", filter="statecode eq 0", row_id=ROW_ID, dynamics_conn_id="other", poll_interval=5
+        table="account",
+        filter="statecode eq 0",
+        row_id=ROW_ID,
+        dynamics_conn_id="other",
+        environment="https://b.crm.dynamics.com",
+        poll_interval=5,
     )
 
     path, arguments = trigger.serialize()
@@ -55,7 +63,10 @@ def test_a_trigger_is_rebuilt_from_what_it_serialises():
 def test_what_is_serialised_is_the_connections_id_and_the_query_and_nothing_else():
     _, arguments = DynamicsRowTrigger(table="account").serialize()
 
-    assert set(arguments) == {"table", "filter", "row_id", "dynamics_conn_id", "poll_interval"}
+    assert set(arguments) == {
+        *("table", "filter", "row_id", "min_rows", "max_rows"),
+        *("dynamics_conn_id", "environment", "poll_interval", "longest_interval", "silent"),
+    }
 
 
 def test_a_trigger_that_could_not_be_rebuilt_is_refused_where_it_is_written():
@@ -69,11 +80,31 @@ def test_a_trigger_that_could_not_be_rebuilt_is_refused_where_it_is_written():
                 return None
 
 
-def test_the_first_look_comes_after_the_first_interval():
+def test_the_first_look_comes_after_about_an_interval():
     payload, waits = run(DynamicsRowTrigger(table="account", poll_interval=30), FakeClient(FOUND))
 
-    assert payload == {"status": "success", "table": "account", "row_id": ROW_ID}
+    assert payload == {
+        "status": "success",
+        "table": "account",
+        "row_id": ROW_ID,
+        "row_ids": [ROW_ID],
+        "count": 1,
+    }
     assert waits == [30]
+
+
+@pytest.mark.parametrize(
+    ("interval", "least", "most"), [(60, 30, 90), (1, 1, 2), (8, 5, 13), (3600, 1800, 5396)], ids=str
+)
+def test_triggers_that_start_together_look_one_after_the_other(interval, least, most):
+    waits = set()
+    for drawn in (0.0, 0.25, 0.999):
+        trigger = DynamicsRowTrigger(table="account", poll_interval=interval)
+        trigger.random = partial(float, drawn)
+        waits.add(trigger._first_wait())
+
+    assert len(waits) == 3
+    assert (min(waits), round(max(waits))) == (least, most)
 
 
 def test_a_connection_that_was_changed_is_noticed_while_all_goes_well():
@@ -126,11 +157,11 @@ def test_it_asks_for_the_id_of_one_row_that_matches(arguments, asked):
     assert (query.table, query.select, str(query.filter), query.top) == ("account", ("accountid",), asked, 1)
 
 
-def test_throttling_is_slept_off_for_exactly_as_long_as_the_service_asks():
+def test_throttling_is_slept_off_as_long_as_the_service_asks_and_a_little_more_at_random():
     payload, waits = run(DynamicsRowTrigger(table="account", poll_interval=60), FakeClient(THROTTLED, FOUND))
 
     assert payload["status"] == "success"
-    assert waits == [60, 17]
+    assert waits == [60, 17 + 15]
 
 
 def test_passing_problems_are_waited_out_longer_each_time_and_forgotten_after_a_good_answer():
@@ -139,6 +170,22 @@ def test_passing_problems_are_waited_out_longer_each_time_and_forgotten_after_a_
     _, waits = run(DynamicsRowTrigger(table="account", poll_interval=60), client)
 
     assert waits == [60, 60, 120, 240, 60, 60]
+
+
+def test_the_interval_doubles_after_each_look_in_vain_where_that_is_asked_for():
+    trigger = DynamicsRowTrigger(table="account", poll_interval=30, longest_interval=100)
+
+    _, waits = run(trigger, FakeClient([], [], [], [], FOUND))
+
+    assert waits == [30, 30, 60, 100, 100]
+
+
+def test_a_silent_trigger_never_gives_up_because_of_what_may_pass():
+    answers = [*[DOWN] * (MAX_TRANSIENT_ERRORS * 2), ZeroDivisionError("a bug"), FOUND]
+
+    payload, _ = run(DynamicsRowTrigger(table="account", silent=True), FakeClient(*answers))
+
+    assert payload["status"] == "success"
 
 
 def test_the_wait_after_problems_has_a_ceiling():
@@ -185,21 +232,6 @@ def test_the_client_is_closed_however_it_ends(answer):
     assert client.closed
 
 
-def test_a_user_who_stops_the_task_ends_a_running_wait_and_may_do_so_twice():
-    trigger, client = DynamicsRowTrigger(table="account"), FakeClient()
-    trigger.__dict__["_client"] = client
-
-    async def kill():
-        await trigger.on_kill()
-        await trigger.cleanup()
-        await trigger.on_kill()
-        await trigger.cleanup()
-
-    asyncio.run(kill())
-
-    assert (client.cancelled, client.closed) == (True, True)
-
-
 def test_a_request_never_runs_in_the_event_loops_own_thread():
     class Spy(FakeClient):
         def rows(self, query):
@@ -210,6 +242,12 @@ def test_a_request_never_runs_in_the_event_loops_own_thread():
     run(DynamicsRowTrigger(table="account"), client)
 
     assert client.thread.name.startswith("dynamics-trigger")
+
+
+def test_what_is_loaded_already_is_spared_the_garbage_collection_that_would_hold_up_the_event_loop():
+    run(DynamicsRowTrigger(table="account"), FakeClient(FOUND))
+
+    assert gc.get_freeze_count() > 100_000
 
 
 def test_a_cancelled_trigger_closes_its_client():
@@ -258,7 +296,9 @@ def look(**arguments):
 def test_it_finds_a_row_with_the_connection_it_reads_itself(emulator):
     row_id = emulator.rows("account")[0]["accountid"]
 
-    assert look(row_id=row_id) == {"status": "success", "table": "account", "row_id": row_id}
+    found = look(row_id=row_id)
+
+    assert (found["status"], found["row_id"]) == ("success", row_id)
 
 
 @pytest.mark.usefixtures("dynamics_conn")
