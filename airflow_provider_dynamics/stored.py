@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from airflow.models.connection import Connection
     from airflow.secrets import BaseSecretsBackend
 
+    from airflow_provider_dynamics.auth.store import Record
     from airflow_provider_dynamics.connection import Settings
 
 __all__ = [
     "NotStored",
     "StoredConnection",
     "check_writable",
+    "choose_environment",
     "forget_sign_in",
     "keep_sign_in",
     "record_event",
@@ -62,17 +64,26 @@ class StoredConnection:
     def extra(self) -> Mapping[str, Any]:
         return self.fields.get("extra") or {}
 
-    def settings(self, *, signing_in: bool = False) -> Settings:
+    def moved_to(self, environment: str) -> StoredConnection:
+        """Return what the row would be with another Environment URL."""
+        at = {"host": environment, "port": None, "schema": None}
+        return replace(self, fields={**self.fields, **at})
+
+    def settings(
+        self, *, signing_in: bool = False, choosing: bool = False, environment: str | None = None
+    ) -> Settings:
         """Return what the row means; raises SettingsError.
 
         :param signing_in: a sign-in is about to bring a refresh token, so the one there counts for nothing
+        :param choosing: its environment may still be missing, since somebody is about to choose one
+        :param environment: the URL of another environment than the connection's
         """
         from airflow_provider_dynamics.connection import Settings, SettingsError
 
         if self.trouble:
             raise SettingsError(self.trouble)
         if not signing_in:
-            return Settings.from_fields(**self.fields)
+            return Settings.from_fields(**self.fields, choosing=choosing, environment=environment)
         extra = {name: value for name, value in self.extra.items() if name != "refresh_token"}
         return Settings.from_fields(**{**self.fields, "extra": extra}, signing_in=True)
 
@@ -139,6 +150,39 @@ def keep_sign_in(conn_id: str, *, refresh_token: str, user: str, tenant_id: str 
     return _forget_former(before, stored_connection(conn_id))
 
 
+def choose_environment(conn_id: str, environment: str, *, patience: float = PATIENCE) -> None:
+    """Write an environment into a connection that a person is signed in to; raises NotStored, StoreError.
+
+    The renewed token moves with it: what the credential store keeps is named after the environment, and a server may
+    allow each refresh token a single use.
+
+    :param environment: its URL
+    :param patience: seconds to wait for a task that is just renewing the token
+    """
+    check_writable(conn_id)
+    before = _readable(conn_id)
+    key = _store_key(before)
+    alone = key and not _sharing(key, conn_id)
+    with _forgetting(key, patience, after=True) if alone else nullcontext() as record:
+
+        def write(row: Connection) -> None:
+            row.host, row.port, row.schema = environment, None, None
+            row.extra = json.dumps(_extra(row) | _renewed(before, record))
+
+        _with_row(conn_id, write)
+
+
+def _renewed(connection: StoredConnection, record: Record | None) -> dict[str, str]:
+    """Return the refresh token that descends from the connection's own, as its extra has it; {} where that is still in use."""
+    from airflow_provider_dynamics.auth.store import fingerprint
+
+    own = connection.extra.get("refresh_token")
+    if not own or record is None or not record.refresh_token:
+        return {}
+    identity = connection.settings(choosing=True).credential().identity
+    return {"refresh_token": record.refresh_token} if fingerprint(own, *identity) == record.seed else {}
+
+
 def forget_sign_in(conn_id: str, *, patience: float = PATIENCE) -> list[str]:
     """Delete a connection's refresh token and its renewed copy; raises NotStored, or StoreError if the copy stays.
 
@@ -201,14 +245,21 @@ def _sharing(key: str, conn_id: str) -> list[str]:
 
 
 @contextmanager
-def _forgetting(key: str, patience: float = PATIENCE) -> Iterator[None]:
-    """Delete a renewed token, and let nobody renew it meanwhile; raises StoreError."""
+def _forgetting(key: str, patience: float = PATIENCE, *, after: bool = False) -> Iterator[Record | None]:
+    """Delete a renewed token, and let nobody renew it meanwhile; raises StoreError.
+
+    With `after` it is deleted when the block has ended well, which may write it down elsewhere.
+    """
     from airflow_provider_dynamics.state import credential_store
 
     store = credential_store()
     with store.lock(key, patience):
-        store.delete(key)
-        yield
+        record = store.load(key) if after else None
+        if not after:
+            store.delete(key)
+        yield record
+        if after:
+            store.delete(key)
 
 
 def _forget_former(before: StoredConnection, after: StoredConnection) -> str:

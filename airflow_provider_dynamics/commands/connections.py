@@ -23,20 +23,25 @@ __all__ = ["find"]
 _MANY = 10  # ids that a sentence names
 
 
-def find(conn_id: str) -> Callable[[], Settings]:
-    """Return what reads the connection's settings; raises SettingsError where there is none, or one of another type."""
+def find(conn_id: str, *, choosing: bool = False, environment: str | None = None) -> Callable[[], Settings]:
+    """Return what reads the connection's settings; raises SettingsError where there is none, or one of another type.
+
+    :param choosing: its environment may be missing, since one is to be chosen
+    :param environment: the URL of another environment than the connection's
+    """
     # Airflow's own commands say it like this that they may use the database
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
-    hook = DynamicsHook(conn_id)
+    hook = DynamicsHook(conn_id, environment)
     try:
         connection = hook.get_connection(conn_id)
     except AirflowNotFoundException:
-        return _stored(conn_id).settings
+        kept = _stored(conn_id)
+        return lambda: kept.settings(choosing=choosing, environment=environment)
     if connection.conn_type != hook.conn_type:
         raise SettingsError(
             f"Connection '{conn_id}' is of type {connection.conn_type}, not of type {hook.hook_name}."
         )
-    return lambda: hook.settings
+    return lambda: hook.settings_for_choosing if choosing else hook.settings
 
 
 def _stored(conn_id: str) -> StoredConnection:

@@ -35,6 +35,10 @@ CHECKS = (
 )
 
 _USUAL_TABLES = ("account", "contact")
+_STORE = (
+    "See that [dynamics] credential_store names a store that this machine reaches. Without one it is Airflow's own "
+    "database, which `airflow db migrate` makes"
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class _Examination:
         try:
             record = self._tools.record(self._settings)
         except StoreError as error:
-            return Finding("credential", "fail", str(error))
+            return Finding("credential", "fail", str(error), _STORE)
         return checks.credential(credential_health(self._settings, record, self._tools.now()))
 
     def _sign_in(self) -> Finding:

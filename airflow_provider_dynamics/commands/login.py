@@ -163,8 +163,14 @@ def _send(person: Person, url: str, loopback: Loopback) -> None:
 def farewell(conn_id: str, settings: Settings, signed: Signed, now: float, left: str = "") -> str:
     """Return the last words: who signed in, where to, how long that holds, and what is `left` of the sign-in before."""
     who = signed.user or "somebody the sign-in service did not name"
-    kept = f"\nSigned in as {who} for {settings.environment}; connection '{conn_id}' keeps it."
+    where = f" for {settings.environment}" if settings.chosen else ""
+    kept = f"\nSigned in as {who}{where}; connection '{conn_id}' keeps it."
     last = f"To see what it may do: airflow dynamics doctor {conn_id}"
+    if not settings.chosen:
+        last = (
+            f"It has no Environment URL yet. To see which there are: airflow dynamics environments {conn_id}. Enter one under Admin "
+            "> Connections, or choose it under Admin > Microsoft Dynamics 365."
+        )
     return "\n".join(filter(None, [kept, _life(settings, now), left, last]))
 
 

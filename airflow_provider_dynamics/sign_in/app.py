@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from airflow_provider_dynamics.dataverse.discovery import Instance
+
 __all__ = ["airflows_app", "build_app"]
 
 _LONGEST_FORM = 8_192  # bytes
@@ -109,6 +111,8 @@ def build_app(outside: Outside) -> Starlette:
             _route("GET", "/", door(Desk.show)),
             _route("POST", "/sign-in", door(Desk.begin)),
             _route("GET", "/callback", door(Desk.come_back)),
+            _route("GET", "/environments", door(Desk.list_environments)),
+            _route("POST", "/environments", door(Desk.choose_environment)),
             _route("POST", "/test", door(Desk.test)),
             _route("GET", "/sign-out", door(Desk.ask_to_sign_out)),
             _route("POST", "/sign-out", door(Desk.sign_out)),
@@ -149,6 +153,12 @@ def airflows_app() -> Starlette:
 
         return tried(connection.settings)  # not by its id: that finds no team's connection
 
+    def environments(connection: stored.StoredConnection) -> list[Instance]:
+        from airflow_provider_dynamics.dataverse import RetryPolicy
+        from airflow_provider_dynamics.hooks import sign_in_options
+
+        return connection.settings(choosing=True).environments(**sign_in_options(), retry=RetryPolicy.never())
+
     return build_app(
         Outside(
             access=AirflowAccess(),
@@ -158,6 +168,7 @@ def airflows_app() -> Starlette:
             finish_code_flow=finish_code_flow,
             record=lambda settings: credential_store().load(settings.store_key),
             test=test,
+            environments=environments,
             no_test=no_test,
             mask=mask_secret,
             base_url=lambda: conf.get("api", "base_url", fallback="") or "",

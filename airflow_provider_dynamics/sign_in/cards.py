@@ -76,6 +76,7 @@ class Card:
     trouble: str = ""
     note: str = ""
     sign_in: Button | None = None
+    choose: Button | None = None
     test: Button | None = None
     sign_out: Button | None = None
 
@@ -86,7 +87,7 @@ class Card:
     @property
     def reasons(self) -> list[str]:
         """Why some of the buttons are off, each said once."""
-        buttons = (self.sign_in, self.test, self.sign_out)
+        buttons = (self.sign_in, self.choose, self.test, self.sign_out)
         return list(dict.fromkeys(button.reason for button in buttons if button and button.reason))
 
 
@@ -127,7 +128,8 @@ def card(
     """
     signed_in, may_not = bool(connection.extra.get("refresh_token")), "" if may_edit else _MAY_NOT
     try:
-        settings = connection.settings(signing_in=not signed_in)
+        asked = connection.extra.get("auth_type") == _PERSON
+        settings = connection.settings(signing_in=not signed_in, choosing=asked)
         found, note = _recorded(record, settings)
         health = credential_health(settings, found, now)
     except SettingsError as error:
@@ -137,7 +139,7 @@ def card(
         connection.conn_id,
         badge,
         state,
-        settings.environment,
+        settings.environment if settings.chosen else "",
         facts=_facts(settings, health, signed_in=signed_in),
         lasting=_lasting(health),
         trouble=health.failure.text if health.failure else "",
@@ -174,8 +176,8 @@ def _state(settings: Settings, health: Health, *, signed_in: bool) -> tuple[str,
         return "warning", "Nobody is signed in"
     if health.dead:
         return "error", "Sign-in needed" if person else "Refused"
-    if health.failure:
-        return "warning", "Last sign-in failed"
+    if health.failure or not settings.chosen:
+        return "warning", "Last sign-in failed" if health.failure else "No environment is chosen"
     if health.days_left is not None and health.days_left <= 0:
         return "error", "Expired"
     if health.days_left is not None and _ends_soon(health):
@@ -223,9 +225,14 @@ def _lasting(health: Health) -> Lasting | None:
 
 def _buttons(settings: Settings, may_not: str, no_test: str, *, signed_in: bool) -> dict[str, Button | None]:
     person = settings.auth_type == _PERSON
+    missing = "" if signed_in or not person else "Sign in first."
+    if not (missing or settings.chosen):
+        missing = "Choose an environment first."
+    choosing = person and signed_in and settings.directory
     return {
         "sign_in": Button("Sign in again" if signed_in else "Sign in", may_not) if person else None,
-        "test": Button("Test", may_not or no_test or ("" if signed_in or not person else "Sign in first.")),
+        "choose": Button("Choose environment", may_not) if choosing else None,
+        "test": Button("Test", may_not or no_test or missing),
         "sign_out": Button("Sign out", may_not) if person and signed_in else None,
     }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from airflow_provider_dynamics.auth.store import Record
-from airflow_provider_dynamics.connection import Settings
+from airflow_provider_dynamics.connection import Settings, SettingsError
 from airflow_provider_dynamics.sign_in import pages
 from airflow_provider_dynamics.sign_in.access import Access, Person
 from airflow_provider_dynamics.sign_in.cards import Card, anchor, card, for_nobody
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dynamics.auth.authority import Signed
     from airflow_provider_dynamics.auth.code_flow import CodeFlow
+    from airflow_provider_dynamics.dataverse.discovery import Instance
 
 __all__ = ["Desk", "Outside", "Visit"]
 
@@ -49,6 +50,8 @@ class Shelf(Protocol):
 
     def keep_sign_in(self, conn_id: str, *, refresh_token: str, user: str, tenant_id: str = "") -> str: ...
 
+    def choose_environment(self, conn_id: str, environment: str) -> None: ...
+
     def forget_sign_in(self, conn_id: str) -> list[str]: ...
 
     def record_event(self, event: str, person: str, conn_id: str, **details: str) -> None: ...
@@ -58,6 +61,7 @@ class Shelf(Protocol):
 class Outside:
     """What the page has around it; a test puts other things there.
 
+    :param environments: returns those that whoever is signed in to a connection may enter
     :param no_test: returns why connections may not be tested here, empty where they may
     :param mask: is told each token before it is kept
     """
@@ -69,6 +73,7 @@ class Outside:
     finish_code_flow: Callable[..., Signed]
     record: Callable[[Settings], Record | None]
     test: Callable[[StoredConnection], tuple[bool, str]]
+    environments: Callable[[StoredConnection], list[Instance]]
     no_test: Callable[[], str] = lambda: ""
     mask: Callable[[str], None] = lambda _: None
     base_url: Callable[[], str] = lambda: ""
@@ -107,10 +112,7 @@ class Desk:
             for one in self._out.shelf.stored_connections()
             if one.conn_id in visible
         ]
-        response = self._page("list", visit, cards=cards, notice=self._notice(visit))
-        if NOTICE_COOKIE in visit.cookies:
-            response.delete_cookie(NOTICE_COOKIE, path=visit.site.path)
-        return response
+        return self._telling("list", visit, cards=cards)
 
     def begin(self, visit: Visit) -> Response:
         """Send somebody to the sign-in service."""
@@ -133,11 +135,42 @@ class Desk:
         kept = self._out.seal.unlock(visit.cookies.get(SIGN_IN_COOKIE), pending.nonce)
         try:
             self._check_may_edit(visit.person, pending.conn_id)
-            response = self._said(visit, Notice(pending.conn_id, *self._finish(visit, pending.conn_id, kept)))
+            said = Notice(pending.conn_id, *self._finish(visit, pending.conn_id, kept))
+            response = self._said(visit, said, choosing=not self._chosen(pending.conn_id))
         except Exception as error:  # noqa: BLE001 - whatever it is, the cookie has been used
             response = refusal(visit.site, error)
         response.delete_cookie(SIGN_IN_COOKIE, path=visit.site.path)
         return response
+
+    def list_environments(self, visit: Visit) -> Response:
+        """Show somebody the environments that whoever signed in may enter, to choose one."""
+        self._check_may_edit(visit.person, visit.conn_id)
+        connection, environments = self._listed(visit.conn_id)
+        return self._telling(
+            "environments",
+            visit,
+            conn_id=connection.conn_id,
+            user=connection.extra.get("username") or "",
+            own=self._own(connection),
+            environments=environments,
+        )
+
+    def choose_environment(self, visit: Visit) -> Response:
+        """Write the environment that somebody has chosen into the connection; only one of the list is taken."""
+        connection, environments = self._listed(visit.conn_id)
+        asked = visit.asked.get("environment", "")
+        chosen = next((one for one in environments if one.url == asked and one.enabled), None)
+        if chosen is None:
+            raise Refused("Choose one of the environments on the list that are not disabled.")
+        connection.moved_to(chosen.url).settings(
+            signing_in=True
+        )  # what a connection may not have is not written
+        self._out.shelf.choose_environment(connection.conn_id, chosen.url)
+        self._out.shelf.record_event(
+            "dynamics_choose_environment", visit.person.name, connection.conn_id, environment=chosen.url
+        )
+        kind, text = self._tried(connection.conn_id, f"The environment is now {chosen.name} ({chosen.url}).")
+        return self._said(visit, Notice(connection.conn_id, kind, text))
 
     def test(self, visit: Visit) -> Response:
         """Try a connection, as Airflow's own button does, and say what came of it."""
@@ -210,10 +243,35 @@ class Desk:
         text = f"Signed in as {user or 'a user whose name the service does not tell'}."
         if before and user and before.lower() != user.lower():
             text += f" Before, it was {before}."
-        if self._out.no_test():
+        return self._tried(conn_id, text)
+
+    def _tried(self, conn_id: str, text: str) -> tuple[str, str]:
+        """Test a connection where that is allowed and can be done, and say what came of it behind a text."""
+        if self._out.no_test() or not self._chosen(conn_id):
             return "ok", text
         worked, said = self._out.test(self._out.shelf.stored_connection(conn_id))
         return "ok" if worked else "warning", f"{text} {said}"
+
+    def _listed(self, conn_id: str) -> tuple[StoredConnection, list[Instance]]:
+        """Return a connection and the environments to choose from; raises what stands in the way, in a sentence."""
+        connection, _ = self._ready(conn_id)
+        if not connection.extra.get("refresh_token"):
+            raise Refused(
+                f"Nobody is signed in to connection '{conn_id}', so nobody can be asked. Sign in first."
+            )
+        return connection, self._out.environments(connection)
+
+    def _own(self, connection: StoredConnection) -> str:
+        settings = connection.settings(choosing=True)
+        return settings.environment if settings.chosen else ""
+
+    def _chosen(self, conn_id: str) -> bool:
+        """Say whether a connection knows its environment."""
+        connection = self._out.shelf.stored_connection(conn_id)
+        try:
+            return connection.settings(signing_in=True).chosen
+        except SettingsError:
+            return True  # something else is wrong with it
 
     def _ready(self, conn_id: str) -> tuple[StoredConnection, Settings]:
         """Return a connection that somebody can sign in to; raises what stands in the way, in a sentence."""
@@ -234,16 +292,23 @@ class Desk:
         token = self._out.seal.form_token(visit.person.id)
         return pages.page(template, visit.site, csrf=token, **values)
 
-    def _said(self, visit: Visit, notice: Notice) -> Response:
-        """Go to the list, which says it."""
+    def _said(self, visit: Visit, notice: Notice, *, choosing: bool = False) -> Response:
+        """Go to the list, which says it; while `choosing`, to the list of environments."""
         short = Notice(notice.conn_id, notice.kind, notice.text[:_LONGEST_NOTICE])
-        response = pages.go(f"{visit.site.to()}#{anchor(notice.conn_id)}")
+        listed = f"{visit.site.to()}#{anchor(notice.conn_id)}"
+        response = pages.go(visit.site.to("environments", connection=notice.conn_id) if choosing else listed)
         cookie = self._out.seal.notice(short, visit.person.id)
         _set_cookie(response, visit.site, NOTICE_COOKIE, cookie, 60)
         return response
 
-    def _notice(self, visit: Visit) -> Notice | None:
-        return self._out.seal.read_notice(visit.cookies.get(NOTICE_COOKIE), visit.person.id)
+    def _telling(self, template: str, visit: Visit, **values: Any) -> Response:
+        """Return a page that says, once, what the one before it has left to say."""
+        cookie = visit.cookies.get(NOTICE_COOKIE)
+        notice = self._out.seal.read_notice(cookie, visit.person.id)
+        response = self._page(template, visit, notice=notice, **values)
+        if cookie is not None:
+            response.delete_cookie(NOTICE_COOKIE, path=visit.site.path)
+        return response
 
 
 def _essence(settings: Settings) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.auth.store import StoreError
 from airflow_provider_dynamics.connection import SettingsError
+from airflow_provider_dynamics.dataverse.errors import DataverseError
 from airflow_provider_dynamics.sign_in import pages
 from airflow_provider_dynamics.sign_in.state import Refused
 from airflow_provider_dynamics.stored import NotStored
@@ -56,5 +57,6 @@ _TITLES: Mapping[type[Exception], tuple[int, str]] = {
     SettingsError: (409, "The connection is not complete"),
     AuthenticationError: (502, "The sign-in did not work"),
     Refused: (400, "The sign-in was not accepted"),
+    DataverseError: (502, "The environments could not be listed"),
     NoForm: (400, "The request was not understood"),
 }

@@ -47,7 +47,11 @@ def parse():
 
     def of(name, *arguments):
         parser = ArgumentParser()
-        for argument in commands[name].args:
+        first, _, second = name.partition(" ")
+        command = commands[first]
+        if second:
+            (command,) = (one for one in command.subcommands if one.name == second)
+        for argument in command.args:
             argument.add_to_parser(parser)
         return vars(parser.parse_args(arguments))
 
@@ -67,9 +71,33 @@ def test_arguments_are_read(parse):
     }
     assert parse("doctor", "--table", "account", "--table", "lead")["table"] == ["account", "lead"]
     assert parse("errors", "-2147015328", "--json") == {"code": "-2147015328", "json": True}
+    assert parse(
+        "webhook register", "crm", "--table", "account", "--column", "name", "--message", "Update"
+    ) == {
+        "conn_id": "crm",
+        "table": ["account"],
+        "message": ["Update"],
+        "column": ["name"],
+        "environment": None,
+        "url": None,
+        "json": False,
+        "verbose": False,
+    }
+    assert parse("webhook remove")["table"] is None
 
 
-@pytest.mark.parametrize("name", ["login.login", "doctor.doctor", "errors.explain_error"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "login.login",
+        "doctor.doctor",
+        "environments.environments",
+        "errors.explain_error",
+        "webhooks.list_webhooks",
+        "webhooks.register",
+        "webhooks.remove",
+    ],
+)
 def test_every_command_leads_to_a_function(name):
     module, function = name.split(".")
     assert callable(getattr(import_module(f"airflow_provider_dynamics.commands.{module}"), function))

@@ -197,6 +197,8 @@ def test_a_store_that_cannot_be_read_is_told(world):
     world.broken = {"store": StoreError("Redis is away.")}
     found = next(finding for finding in findings(world) if finding.check == "credential")
     assert (found.status, found.text) == ("fail", "Redis is away.")
+    assert "credential_store" in found.remedy
+    assert "airflow db migrate" in found.remedy
 
 
 def test_a_managed_identity_has_no_authority_to_ask(world):

@@ -254,3 +254,13 @@ def test_the_last_words_say_who_where_and_how_long(settings, words):
     assert f"Signed in as ann@contoso.com for {settings.environment}; connection 'crm'" in text
     assert words in text
     assert "rt-1" not in text
+
+
+def test_without_an_environment_they_say_how_to_choose_one():
+    settings = Settings.from_fields(login="app", extra={"auth_type": "refresh_token"}, signing_in=True)
+
+    text = farewell("crm", settings, SIGNED, now=1795334400.0)
+
+    assert "Signed in as ann@contoso.com; connection 'crm' keeps it." in text
+    assert "airflow dynamics environments crm" in text
+    assert "globaldisco" not in text

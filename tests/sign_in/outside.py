@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -20,6 +20,7 @@ from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.auth.code_flow import CodeFlow
 from airflow_provider_dynamics.auth.store import Record
 from airflow_provider_dynamics.auth.tokens import AccessToken
+from airflow_provider_dynamics.dataverse.discovery import Instance
 from airflow_provider_dynamics.sign_in.access import NotSignedIn, Person
 from airflow_provider_dynamics.sign_in.app import build_app
 from airflow_provider_dynamics.sign_in.desk import Outside
@@ -77,6 +78,7 @@ class Shelf:
         self.rows = {one.conn_id: one for one in connections}
         self.refused: dict[str, str] = {}
         self.kept: list[tuple[str, str, str, str]] = []
+        self.chosen: list[tuple[str, str]] = []
         self.forgotten: list[str] = []
         self.sharing: list[str] = []
         self.left = ""
@@ -98,7 +100,16 @@ class Shelf:
     def keep_sign_in(self, conn_id: str, *, refresh_token: str, user: str, tenant_id: str = "") -> str:
         self.check_writable(conn_id)
         self.kept.append((conn_id, refresh_token, user, tenant_id))
+        row = self.rows[conn_id]
+        extra = {**row.extra, "refresh_token": refresh_token, "username": user}
+        self.rows[conn_id] = replace(row, fields={**row.fields, "extra": extra})
         return self.left
+
+    def choose_environment(self, conn_id: str, environment: str) -> None:
+        self.check_writable(conn_id)
+        self.chosen.append((conn_id, environment))
+        row = self.rows[conn_id]
+        self.rows[conn_id] = replace(row, fields={**row.fields, "host": environment})
 
     def forget_sign_in(self, conn_id: str) -> list[str]:
         self.forgotten.append(conn_id)
@@ -124,7 +135,13 @@ class SignInService:
         if self.down:
             raise AuthenticationError("The sign-in service does not answer. What to do: try again.")
         self.started.append(
-            {"redirect_uri": redirect_uri, "login_hint": login_hint, "client_id": s.client_id}
+            {
+                "redirect_uri": redirect_uri,
+                "login_hint": login_hint,
+                "client_id": s.client_id,
+                "environment": s.environment,
+                "tenant_id": s.tenant_id,
+            }
         )
         asked = urlencode({"state": state, "redirect_uri": redirect_uri, "nonce": "n<once>"})
         kept = {"state": state, "code_verifier": VERIFIER, "redirect_uri": redirect_uri}
@@ -151,6 +168,7 @@ class Place:
     service: SignInService = field(default_factory=SignInService)
     records: dict[str, Record] = field(default_factory=dict)
     tested: list[str] = field(default_factory=list)
+    instances: list[Instance] | Exception = field(default_factory=list)
     outcome: tuple[bool, str] = (True, "Connected to https://contoso.crm4.dynamics.com as user 'Ann' (1).")
     no_test: str = ""
     base_url: str = "https://airflow.test"
@@ -170,6 +188,7 @@ class Place:
             finish_code_flow=self.service.finish,
             record=lambda settings: self.records.get(settings.store_key),
             test=self.test,
+            environments=self.environments,
             no_test=lambda: self.no_test,
             mask=self.masked.append,
             base_url=lambda: self.base_url,
@@ -179,6 +198,11 @@ class Place:
     def test(self, connection: StoredConnection) -> tuple[bool, str]:
         self.tested.append(connection.conn_id)
         return self.outcome
+
+    def environments(self, connection: StoredConnection) -> list[Instance]:
+        if isinstance(self.instances, Exception):
+            raise self.instances
+        return self.instances
 
     def browser(self, person: str = "ann") -> Browser:
         """Return a browser of somebody, at an API server of its own."""

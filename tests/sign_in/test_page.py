@@ -125,7 +125,7 @@ def test_what_nobody_foresaw_hides_nothing_else_and_says_no_secret(place: Place)
 def test_who_may_only_look_sees_why_the_buttons_are_off(place: Place):
     card = card_of(place, "sales", "vera")
 
-    assert card.count("disabled") == 3
+    assert card.count("disabled") == 4
     assert "You may see this connection, but not change it." in card
     assert "<form" not in card
 
