@@ -44,7 +44,16 @@ class DynamicsActionOperator(WritingOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("dynamics_conn_id", "action", "parameters", "table", "row_id", "key", "repeatable", "checked"),
+        *(
+            *WritingOperator.template_fields,
+            "action",
+            "parameters",
+            "table",
+            "row_id",
+            "key",
+            "repeatable",
+            "checked",
+        ),
         *OPTIONS,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
@@ -133,7 +142,7 @@ class DynamicsFunctionOperator(WritingOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("dynamics_conn_id", "function", "parameters", "table", "row_id", "key", "checked"),
+        *(*WritingOperator.template_fields, "function", "parameters", "table", "row_id", "key", "checked"),
         *OPTIONS,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}

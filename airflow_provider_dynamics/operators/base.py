@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
     from airflow_provider_dynamics.lineage import Moved
 
-__all__ = ["DynamicsOperator", "names", "odata_text", "one_of", "true", "whole_number", "xml_text"]
+__all__ = ["DynamicsOperator", "crashed", "names", "odata_text", "one_of", "true", "whole_number", "xml_text"]
 
 
 def odata_text(value: Any) -> Any:
@@ -62,10 +62,12 @@ class DynamicsOperator(Linked, BaseOperator):
     """What operators, sensors and transfers share: the connection, the client's life, failing, rendering OData text.
 
     :param dynamics_conn_id: the connection of type ``dynamics``
+    :param environment: the URL of another environment than the connection's to work in, of the same cloud; for tasks
+        that are mapped over environments
     :param retry_policy: when to try again, on Airflow 3.3; None for Airflow's own ``retries`` alone
     """
 
-    template_fields: Sequence[str] = ("dynamics_conn_id",)
+    template_fields: Sequence[str] = ("dynamics_conn_id", "environment")
     odata_fields: ClassVar[frozenset[str]] = frozenset({"filter", "expand", "order_by", "apply"})
     xml_fields: ClassVar[frozenset[str]] = frozenset({"fetch_xml"})
     ui_color = "#dbe5f6"
@@ -79,15 +81,17 @@ class DynamicsOperator(Linked, BaseOperator):
         self,
         *,
         dynamics_conn_id: str = "dynamics_default",
+        environment: str | None = None,
         retry_policy: RetryPolicy | None = DEFAULT_RETRY_POLICY,
         **kwargs: Any,
     ) -> None:
         super().__init__(**retry_arguments(retry_policy), **kwargs)
         self.dynamics_conn_id = dynamics_conn_id
+        self.environment = environment
 
     @cached_property
     def hook(self) -> DynamicsHook:
-        return DynamicsHook(self.dynamics_conn_id)
+        return DynamicsHook(self.dynamics_conn_id, self.environment)
 
     @contextmanager
     def client(self, **options: Any) -> Iterator[Client]:
@@ -132,9 +136,7 @@ class DynamicsOperator(Linked, BaseOperator):
         except TaskDeferralTimeout:
             raise
         except TaskDeferralError as error:
-            lines = (next_kwargs or {}).get("traceback") or []
-            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            raise DynamicsRetryableError(f"{error}: {last}" if last else str(error)) from error
+            raise crashed(error, next_kwargs) from error
 
     def _do_render_template_fields(
         self,
@@ -189,6 +191,13 @@ class DynamicsOperator(Linked, BaseOperator):
             else:
                 setattr(self, name, made)
         return left
+
+
+def crashed(error: BaseException, next_kwargs: Mapping[str, Any] | None) -> DynamicsRetryableError:
+    """Return what a task raises whose trigger died: Airflow's text, and the last line of the trigger's traceback."""
+    lines = (next_kwargs or {}).get("traceback") or []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return DynamicsRetryableError(f"{error}: {last}" if last else str(error))
 
 
 def whole_number(name: str, value: Any) -> int | None:

@@ -17,8 +17,8 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralTimeout
 
 from airflow_provider_dynamics.links import DynamicsRowLink
-from airflow_provider_dynamics.operators.writing import WritingOperator
-from airflow_provider_dynamics.retry import reason_of
+from airflow_provider_dynamics.operators.base import DynamicsOperator
+from airflow_provider_dynamics.retry import airflow_error, reason_of
 from airflow_provider_dynamics.state.jobs import JobMemory, Remembered, job_memory
 
 if TYPE_CHECKING:
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_dynamics.dataverse import Client, Job, Started
     from airflow_provider_dynamics.dataverse.jobs import JobKind
+    from airflow_provider_dynamics.triggers import DynamicsJobTrigger
 
 __all__ = ["JobWaiter"]
 
 
-class JobWaiter(WritingOperator):
+class JobWaiter(DynamicsOperator):
     """Base of the operators here: a subclass says how to start its job and what comes of it.
 
     :param deferrable: wait in the triggerer; default: Airflow's ``[operators] default_deferrable``
@@ -68,6 +69,10 @@ class JobWaiter(WritingOperator):
     def start(self, client: Client, context: Context) -> Started:
         """Start the job."""
 
+    def without_job(self, client: Client, context: Context) -> dict[str, Any] | None:
+        """Return the task's result where no job is needed, having done what is; None where one has to be started."""
+        return None
+
     @abstractmethod
     def arguments(self) -> Sequence[Any]:
         """Return what the job depends on: a try with other arguments starts its own."""
@@ -84,6 +89,31 @@ class JobWaiter(WritingOperator):
         """Return what a job that did not succeed has done until then, for the error."""
         return ""
 
+    def failed(self, client: Client, job: Job) -> None:
+        """Raise what a job that is done and did not succeed means."""
+        job.check(self.left_by(client, job))
+
+    def watch(self, client: Client) -> None:
+        """Look at how far the job has come, for the log; called after each look at it on a worker."""
+
+    def trigger(self, job: Job) -> DynamicsJobTrigger:
+        """Return what waits for the job in the triggerer."""
+        from airflow_provider_dynamics.triggers import DynamicsJobTrigger
+
+        return DynamicsJobTrigger(**self.trigger_arguments(job))
+
+    def trigger_arguments(self, job: Job) -> dict[str, Any]:
+        """Return what every trigger that waits for a job is told."""
+        return {
+            "job_id": job.id,
+            "kind": job.kind,
+            "answer": dict(self._answer) or None,
+            "cancel_on_kill": self.cancel_on_kill,
+            "dynamics_conn_id": self.dynamics_conn_id,
+            "environment": self.environment,
+            "poll_interval": self.poll_interval,
+        }
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the job, or take up the one of an earlier try, and wait for it.
 
@@ -95,13 +125,16 @@ class JobWaiter(WritingOperator):
         memory = job_memory(context)
         with self.client() as client:
             try:
-                job = self._taken_up(client, context, memory) or self._started(client, context, memory)
+                job = self._taken_up(client, context, memory)
+                if job is None and (result := self.without_job(client, context)) is not None:
+                    memory.clear()
+                    return result
+                job = job or self._started(client, context, memory)
                 self._said(job)
                 if not job.done and self.deferrable:
                     self._defer(job)
                 if not job.done:
-                    wait = self.poll_interval
-                    job = client.jobs.wait(job.id, job.kind, poll_interval=wait, told=self._said)
+                    job = self._waited(client, job)
             except JobGone:
                 memory.clear()
                 raise
@@ -117,6 +150,7 @@ class JobWaiter(WritingOperator):
         from airflow_provider_dynamics.dataverse import Job
 
         memory = job_memory(context)
+        answer = answer or (event or {}).get("answer")  # all that dag.test() of Airflow 3.2 hands over
         known = memory.load(self._fingerprint()) if answer is None else None
         self._answer = (known.answer if known else answer) or {}
         if event is not None and event.get("error_type") == "JobGone":
@@ -226,15 +260,23 @@ class JobWaiter(WritingOperator):
     def _ended(self, client: Client, job: Job, memory: JobMemory) -> dict[str, Any]:
         if not job.succeeded:
             memory.clear()
-            job.check(self.left_by(client, job))
+            self.failed(client, job)
         try:
             result = self.finished(client, job)
-        except AirflowFailException:  # for good: whoever clears the task wants another job
-            memory.clear()
+        except Exception as error:
+            if isinstance(airflow_error(error) or error, AirflowFailException):
+                memory.clear()  # for good: whoever clears the task wants another job
             raise
         memory.clear()
         self.log.info("The %s has succeeded.", job)
         return result
+
+    def _waited(self, client: Client, job: Job) -> Job:
+        def told(found: Job) -> None:
+            self._said(found)
+            self.watch(client)
+
+        return client.jobs.wait(job.id, job.kind, poll_interval=self.poll_interval, told=told)
 
     def _said(self, job: Job) -> None:
         """Note how the job is, for the log, the link and whoever may have to cancel it."""
@@ -245,20 +287,13 @@ class JobWaiter(WritingOperator):
             self.noted_table, self.linked_row = "asyncoperation", job.id
 
     def _fingerprint(self) -> str:
-        told = json.dumps([self.dynamics_conn_id, *self.arguments()], default=str, sort_keys=True)
+        where = [self.dynamics_conn_id, self.linked_environment]  # the connection's own may become another
+        told = json.dumps([*where, *self.arguments()], default=str, sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()
 
     def _defer(self, job: Job) -> NoReturn:
-        from airflow_provider_dynamics.triggers import DynamicsJobTrigger
-
         self.defer(
-            trigger=DynamicsJobTrigger(
-                job_id=job.id,
-                kind=job.kind,
-                cancel_on_kill=self.cancel_on_kill,
-                dynamics_conn_id=self.dynamics_conn_id,
-                poll_interval=self.poll_interval,
-            ),
+            trigger=self.trigger(job),
             method_name="execute_complete",
             kwargs={"answer": dict(self._answer)},
             timeout=self.execution_timeout,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.operators.actions import bound_to
-from airflow_provider_dynamics.operators.base import true
+from airflow_provider_dynamics.operators.base import one_of, true
 from airflow_provider_dynamics.operators.job_waiting import JobWaiter
 from airflow_provider_dynamics.operators.query import source_of
-from airflow_provider_dynamics.operators.writing import OPTIONS
+from airflow_provider_dynamics.operators.writing import OPTIONS, WritingOperator
 from airflow_provider_dynamics.state.jobs import run_name
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["DynamicsBulkDeleteOperator", "DynamicsJobOperator"]
 
 
-class DynamicsJobOperator(JobWaiter):
+class DynamicsJobOperator(JobWaiter, WritingOperator):
     """Call an action that starts a job, such as ``ExportSolutionAsync``, and wait until the job is done.
 
     With ``background`` the action is a custom API that runs as a background operation.
@@ -53,7 +56,7 @@ class DynamicsJobOperator(JobWaiter):
     """
 
     template_fields: Sequence[str] = (
-        *("dynamics_conn_id", "action", "parameters", "table", "row_id", "key", "checked"),
+        *(*JobWaiter.template_fields, "action", "parameters", "table", "row_id", "key", "checked"),
         *OPTIONS,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
@@ -104,7 +107,7 @@ class DynamicsJobOperator(JobWaiter):
             ) from error
 
 
-class DynamicsBulkDeleteOperator(JobWaiter):
+class DynamicsBulkDeleteOperator(JobWaiter, WritingOperator):
     """Delete all rows of a query by a job of Dynamics, and wait until it is done.
 
     For many rows: they are deleted where they are, with everything that follows from it, and nothing of them is
@@ -114,6 +117,11 @@ class DynamicsBulkDeleteOperator(JobWaiter):
     A retry goes on waiting for the job of the try before, or takes what it has done by then, on Airflow 3.2 too,
     where it is found by its name; one that has failed is followed by another, which finds what is left. Returns ``{"job_id", "name",
     "status", "deleted", "failed", "failures"}``.
+
+    With ``recurrence`` the job is not waited for: the service carries it out by itself again and again, and the task only
+    sees to it that there is exactly one such job of this name, as it is described here. Another description takes the
+    place of the one before. Returns ``{"job_id", "name", "status", "recurrence"}`` then; the status is ``scheduled``,
+    ``unchanged`` or ``removed``.
 
     :param table: the table's logical name
     :param filter: a condition made with ``column(…)``
@@ -125,6 +133,9 @@ class DynamicsBulkDeleteOperator(JobWaiter):
     :param max_failures: how many rows may stay because they cannot be deleted, before the task fails; None for any number
     :param recycle: False keeps the rows out of the recycle bin: they cannot be had back
     :param fast: pass by plug-ins, workflows and the recycle bin
+    :param recurrence: how often the service is to repeat the job, such as ``FREQ=DAILY;INTERVAL=7;``
+    :param start_at: when the job is to run first, a moment or its ISO text; default: now
+    :param state: ``present``, or ``absent`` to take a recurring job away
     :param deferrable: wait in the triggerer; default: Airflow's ``[operators] default_deferrable``
     :param poll_interval: seconds between looks at the job
     :param cancel_on_kill: cancel the job when the task is stopped; what is deleted by then stays deleted
@@ -139,13 +150,16 @@ class DynamicsBulkDeleteOperator(JobWaiter):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *JobWaiter.template_fields,
         "table",
         "filter",
         "fetch_xml",
         "saved_query",
         "user_query",
         "job_name",
+        "recurrence",
+        "start_at",
+        "state",
         *OPTIONS,
     )
     template_ext: Sequence[str] = (".xml",)
@@ -165,6 +179,9 @@ class DynamicsBulkDeleteOperator(JobWaiter):
         max_failures: int | None = 0,
         recycle: bool | None = None,
         fast: bool = False,
+        recurrence: str | None = None,
+        start_at: datetime | str | None = None,
+        state: str = "present",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -178,12 +195,17 @@ class DynamicsBulkDeleteOperator(JobWaiter):
         self.max_failures = max_failures
         self.recycle = recycle
         self.fast = fast
+        self.recurrence = recurrence
+        self.start_at = start_at
+        self.state = state
 
     def arguments(self) -> Sequence[Any]:
         query = (self.table, self.filter, self.fetch_xml, self.saved_query, self.user_query)
         return (*map(str, query), self.recycle, self.fast)
 
     def find(self, client: Client, context: Context) -> Job | None:
+        if self.recurrence:
+            return None
         mine, clears = run_name(context, self.job_name), self._clears(context)
         job = client.jobs.find(f"{mine}{clears}", done=True)
         if job is None or (job.done and not job.succeeded):
@@ -198,6 +220,38 @@ class DynamicsBulkDeleteOperator(JobWaiter):
     def start(self, client: Client, context: Context) -> Started:
         from airflow_provider_dynamics.dataverse import Started
 
+        name = f"{run_name(context, self.job_name)}{self._clears(context)}"
+        return Started(self._begun(client, name), "system", {})
+
+    def without_job(self, client: Client, context: Context) -> dict[str, Any] | None:
+        """See to it that there is one recurring job, or none; None where the job is to run once."""
+        one_of("state", self.state, ("present", "absent"))
+        if not self.recurrence:
+            if self.state == "absent":
+                raise AirflowFailException(
+                    "state is 'absent': give the recurrence of the job to be removed, too."
+                )
+            return None
+        known = client.jobs.going_on(f"{self.job_name} [")
+        name = f"{self.job_name} [{self._digest()}]"
+        same = (
+            [job for job in known if job.name == name and not job.ending] if self.state == "present" else []
+        )
+        for job in known:
+            if job not in same and not job.ending:
+                self.log.info("Taking the %s away.", job)
+                client.jobs.cancel(job.id, job.kind)
+        told = {"name": name, "recurrence": self.recurrence}
+        if same:
+            self.log.info("The %s is there already.", same[0])
+            return {"job_id": same[0].id, "status": "unchanged", **told}
+        if self.state == "absent":
+            return {"job_id": None, "status": "removed" if known else "unchanged", **told}
+        job_id = self._begun(client, name, recurrence=self.recurrence, start_at=self._moment())
+        self.log.info("The job %r (%s) repeats by %s.", name, job_id, self.recurrence)
+        return {"job_id": job_id, "status": "scheduled", **told}
+
+    def _begun(self, client: Client, name: str, **timing: Any) -> str:
         source = source_of(
             self.table,
             filter=self.filter,
@@ -206,17 +260,32 @@ class DynamicsBulkDeleteOperator(JobWaiter):
             user_query=self.user_query,
         )
         try:
-            job_id = client.jobs.start_bulk_delete(
+            return client.jobs.start_bulk_delete(
                 source,
-                name=f"{run_name(context, self.job_name)}{self._clears(context)}",
+                name=name,
                 whole_tables=self.whole_table,
                 recycle=self.recycle,
                 fast=self.fast,
                 options=self.options(),
+                **timing,
             )
         except (ValueError, TypeError) as error:
             raise AirflowFailException(f"{error}.") from error
-        return Started(job_id, "system", {})
+
+    def _digest(self) -> str:
+        """Return what tells one description of a recurring job from the next, to be part of its name."""
+        told = json.dumps([*self.arguments(), self.recurrence, str(self.start_at or "")], default=str)
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+    def _moment(self) -> datetime | None:
+        if not self.start_at or isinstance(self.start_at, datetime):
+            return self.start_at or None
+        try:
+            return datetime.fromisoformat(str(self.start_at).replace("Z", "+00:00"))
+        except ValueError:
+            raise AirflowFailException(
+                f"start_at is {self.start_at!r}: give a moment such as 2026-01-31T03:00:00Z."
+            ) from None
 
     def left_by(self, client: Client, job: Job) -> str:
         from airflow_provider_dynamics.dataverse.errors import DataverseError

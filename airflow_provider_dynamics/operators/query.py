@@ -44,7 +44,7 @@ class DynamicsQueryOperator(DynamicsOperator):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *DynamicsOperator.template_fields,
         "table",
         "select",
         "filter",

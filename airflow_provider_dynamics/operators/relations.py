@@ -23,7 +23,7 @@ class _Tie(WritingOperator):
     """What tying and untying are told."""
 
     template_fields: Sequence[str] = (
-        *("dynamics_conn_id", "table", "row_id", "key", "navigation"),
+        *(*WritingOperator.template_fields, "table", "row_id", "key", "navigation"),
         *("other_row_id", "other_key", "other_table"),
         *OPTIONS,
     )
@@ -157,7 +157,7 @@ class DynamicsMergeRowsOperator(WritingOperator):
 
     template_fields: Sequence[str] = (
         *(
-            "dynamics_conn_id",
+            *WritingOperator.template_fields,
             "table",
             "row_id",
             "key",

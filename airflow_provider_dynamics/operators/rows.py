@@ -43,7 +43,7 @@ class DynamicsGetRowOperator(DynamicsOperator):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *DynamicsOperator.template_fields,
         "table",
         "row_id",
         "key",
@@ -127,7 +127,7 @@ class DynamicsCreateRowOperator(WritingOperator):
     :param dynamics_conn_id: the connection of type ``dynamics``
     """
 
-    template_fields: Sequence[str] = ("dynamics_conn_id", "table", "row", "blank", *OPTIONS)
+    template_fields: Sequence[str] = (*WritingOperator.template_fields, "table", "row", "blank", *OPTIONS)
     template_fields_renderers: ClassVar[dict[str, str]] = {"row": "json"}
     operator_extra_links = (DynamicsTableLink(), DynamicsRowLink())
 
@@ -199,7 +199,7 @@ class DynamicsUpdateRowOperator(WritingOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("dynamics_conn_id", "table", "row", "row_id", "key", "if_match", "blank"),
+        *(*WritingOperator.template_fields, "table", "row", "row_id", "key", "if_match", "blank"),
         *OPTIONS,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"row": "json"}
@@ -262,7 +262,7 @@ class DynamicsDeleteRowOperator(WritingOperator):
     """
 
     template_fields: Sequence[str] = (
-        *("dynamics_conn_id", "table", "row_id", "key", "if_match", "if_missing"),
+        *(*WritingOperator.template_fields, "table", "row_id", "key", "if_match", "if_missing"),
         *OPTIONS,
     )
     operator_extra_links = (DynamicsTableLink(),)

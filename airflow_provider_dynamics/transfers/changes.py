@@ -75,7 +75,7 @@ class DynamicsChangesToObjectStorageOperator(DynamicsOperator):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *DynamicsOperator.template_fields,
         "table",
         "destination_path",
         "destination_conn_id",

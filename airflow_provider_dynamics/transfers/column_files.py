@@ -59,7 +59,7 @@ class ObjectStorageToDynamicsFileOperator(FileMover, WritingOperator):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *WritingOperator.template_fields,
         "source_path",
         "source_conn_id",
         "table",
@@ -223,7 +223,7 @@ class DynamicsFileToObjectStorageOperator(FileMover):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *FileMover.template_fields,
         "table",
         "column",
         "destination_path",

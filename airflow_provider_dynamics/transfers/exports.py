@@ -68,7 +68,7 @@ class DynamicsToObjectStorageOperator(DynamicsOperator):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *DynamicsOperator.template_fields,
         "table",
         "destination_path",
         "destination_conn_id",

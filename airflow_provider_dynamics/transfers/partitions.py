@@ -42,7 +42,13 @@ class DynamicsPartitionsOperator(DynamicsOperator):
     :param dynamics_conn_id: the connection of type ``dynamics``
     """
 
-    template_fields: Sequence[str] = ("dynamics_conn_id", "table", "filter", "partitions", "window_column")
+    template_fields: Sequence[str] = (
+        *DynamicsOperator.template_fields,
+        "table",
+        "filter",
+        "partitions",
+        "window_column",
+    )
     operator_extra_links = (DynamicsTableLink(),)
 
     def __init__(

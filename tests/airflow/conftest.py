@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import warnings
 from dataclasses import dataclass, field
@@ -24,7 +25,9 @@ os.environ.update(
     {
         "AIRFLOW__API_AUTH__JWT_SECRET": "only-for-tests-" * 5,
         "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME}/airflow.db",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": os.environ.get(
+            "DYNAMICS_TESTS_DATABASE", f"sqlite:///{HOME}/airflow.db"
+        ),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
     }
 )
@@ -92,6 +95,18 @@ def dynamics_conn(emulator, monkeypatch):
     for name, value in emulator.airflow_connection("dynamics_default").items():
         monkeypatch.setenv(name, value)
     return "dynamics_default"
+
+
+@pytest.fixture
+def administrator(emulator, monkeypatch):
+    """Let the default connection change definitions; return what opens a client with it."""
+    from airflow_provider_dynamics.hooks import DynamicsHook
+
+    for name, value in emulator.airflow_connection("dynamics_default").items():
+        connection = json.loads(value)
+        connection["extra"] = {**connection.get("extra", {}), "allow_metadata_changes": True}
+        monkeypatch.setenv(name, json.dumps(connection))
+    return DynamicsHook().get_conn
 
 
 def _run(dag, at, conf, mark_success_pattern=None) -> Ran:

@@ -12,7 +12,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from airflow_provider_dynamics.dataverse import WriteOptions
+from airflow_provider_dynamics.dataverse.definitions import NewColumn
 from airflow_provider_dynamics.hooks import DynamicsHook
+from tests.airflow import contoso_solution
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 TESTED = {
@@ -30,12 +33,17 @@ TESTED = {
     "load_files",
     "load_several_tables",
     "look_up_rows",
+    "many_environments",
     "move_files",
     "plan_approve_load",
+    "prepare_a_table",
+    "promote_a_solution",
     "react_to_changes",
+    "register_webhook",
     "replay_rejects",
     "undo_a_load",
     "wait_for_a_row",
+    "wait_for_changes",
     "write_rows",
 }
 
@@ -220,6 +228,24 @@ def test_a_row_is_waited_for(example, emulator):
     assert ran.xcoms["read_it"][0]["contoso_number"] == number
 
 
+def test_a_run_is_skipped_unless_something_has_changed(example, emulator, dynamics_conn):
+    first = example("wait_for_changes")
+    opened, closed = (
+        next(
+            row["opportunityid"] for row in emulator.rows("opportunity") if (row["statecode"] == 0) is is_open
+        )
+        for is_open in (True, False)
+    )
+    with DynamicsHook(dynamics_conn).get_conn() as client:
+        client.update("opportunity", opened, {"name": "Changed"})
+        client.update("opportunity", closed, {"name": "Changed too"})
+    second = example("wait_for_changes")
+    third = example("wait_for_changes")
+
+    assert set(first.states.values()) == set(third.states.values()) == {"skipped"}
+    assert second.xcoms["report"] == "1 changes, 1 rows to look at again"
+
+
 def test_sign_ins_are_kept_alive_and_what_ends_soon_is_told(example, emulator, monkeypatch):
     for name, value in emulator.airflow_connection("dynamics_default", auth_type="refresh_token").items():
         monkeypatch.setenv(name, value)
@@ -236,7 +262,7 @@ def test_a_run_reads_the_changes_it_was_woken_for(example):
     first = example("react_to_changes")
     second = example("react_to_changes")
 
-    assert first.xcoms["who_woke_us"] == {"changes": 0, "first": [], "complete": True}
+    assert first.xcoms["who_woke_us"] == {"changes": 0, "first": [], "deleted": 0, "complete": True}
     assert (first.xcoms["contact_changes"]["mode"], second.xcoms["contact_changes"]["mode"]) == (
         "full",
         "delta",
@@ -334,3 +360,88 @@ def test_a_plan_is_shown_and_approved_before_the_load_which_can_be_undone(exampl
     undone = example("undo_a_load", undo_path=f"{lake.as_uri()}/undo/plan_approve_load/{loaded.run_id}/")
     assert (undone.xcoms["undo"]["restored"], undone.xcoms["undo"]["deleted"]) == (1, 1)
     assert {row["contoso_number"]: row["contoso_name"] for row in emulator.rows("contoso_shipment")} == before
+
+
+def test_the_same_is_done_in_every_environment(example, emulator, lake):
+    other = emulator.add_environment("fabrikam", seed=None)
+    places = [emulator.url, other.url]
+
+    ran = example("many_environments", environments=places)
+
+    here, there = ran.xcoms["report"]
+    assert f"{len(emulator.rows('account'))} accounts" in here
+    assert "0 accounts" in there
+    files = [lake / place.removeprefix("https://").replace(":", "-") / "accounts.parquet" for place in places]
+    assert [pq.read_metadata(file).num_rows for file in files] == [len(emulator.rows("account")), 0]
+
+
+def test_dynamics_is_told_where_to_post_its_changes(example, emulator, monkeypatch):
+    for name, value in emulator.airflow_connection(
+        "dynamics_default", webhook_secret="key-of-the-example"
+    ).items():
+        monkeypatch.setenv(name, value)
+
+    ran = example("register_webhook", url="http://127.0.0.1:9/dynamics/events/dynamics_default")
+
+    assert sorted(ran.xcoms["post_changes_here"]["created"]) == [
+        "Create of contact",
+        "Delete of contact",
+        "Update of contact",
+    ]
+    (endpoint,) = emulator.rows("serviceendpoint")
+    assert endpoint["url"] == "http://127.0.0.1:9/dynamics/events/dynamics_default"
+
+
+def test_a_load_finds_its_table_columns_and_key(
+    example,
+    administrator,  # noqa: ARG001 - after `example`, whose connection may not change definitions
+    emulator,
+):
+    first = example("prepare_a_table")
+    second = example("prepare_a_table")
+
+    status = [
+        {name: ran.xcoms[name]["status"] for name in ("priorities", "orders", "number")}
+        for ran in (first, second)
+    ]
+    assert [set(one.values()) for one in status] == [{"created"}, {"unchanged"}]
+    assert second.xcoms["load"]["written"] == 2
+    rows = {row["new_number"]: row for row in emulator.rows("new_order")}
+    assert (rows["A-1"]["new_priority"], rows["A-2"]["new_due"]) == (2, "2026-01-31")
+
+
+def test_a_solution_is_promoted_once_a_version(example, administrator, emulator, lake):
+    production = emulator.add_environment("production", seed=None)
+    lake.mkdir(parents=True)
+    with administrator() as client:
+        contoso_solution.make(client)
+        client.create(
+            "environmentvariabledefinition",
+            {"schemaname": "ctx_ApiUrl", "displayname": "Address", "type": 100000000},
+            options=WriteOptions(solution=contoso_solution.NAME),
+        )
+        told = {
+            "solution": contoso_solution.NAME,
+            "production": production.url,
+            "variable": "ctx_ApiUrl",
+            "value": "https://api.contoso.com",
+        }
+        installed = example("promote_a_solution", **told)
+        contoso_solution.grow(client, "2.0.0.0", NewColumn("ctx_Total", "Integer"))
+        upgraded = example("promote_a_solution", **told)
+        again = example("promote_a_solution", **told)
+
+    assert installed.xcoms["import_beside"]["holding"] is False
+    assert installed.xcoms["upgrade"]["status"] == "unchanged"
+    assert upgraded.xcoms["import_beside"]["holding"] is True
+    assert upgraded.xcoms["upgrade"]["version"] == "2.0.0.0"
+    assert again.xcoms["import_beside"]["status"] == "unchanged"
+    assert again.states["upgrade"] == "skipped"
+    assert [ran.xcoms["variable"]["status"] for ran in (installed, upgraded, again)] == [
+        "changed",
+        "unchanged",
+        "unchanged",
+    ]
+    with DynamicsHook(environment=production.url).get_conn() as client:
+        assert getattr(client.solutions.get(contoso_solution.NAME), "version", None) == "2.0.0.0"
+        assert client.table("ctx_order").find("ctx_total")

@@ -232,7 +232,8 @@ def test_deferred_it_looks_first_and_hands_what_it_looks_for_to_the_trigger(conn
 
     path, arguments = deferred.value.trigger.serialize()
     assert path.endswith(".DynamicsCredentialExpiryTrigger")
-    assert arguments == {"warn_days": 14.0, "dynamics_conn_id": "contoso", "poll_interval": 7200}
+    expected = DynamicsCredentialExpiryTrigger(warn_days=14.0, dynamics_conn_id="contoso", poll_interval=7200)
+    assert (path, arguments) == expected.serialize()
 
 
 def test_the_trigger_fires_when_the_end_has_come_near(connect):
@@ -248,7 +249,7 @@ def test_the_trigger_fires_when_the_end_has_come_near(connect):
         trigger = DynamicsCredentialExpiryTrigger(
             warn_days=30, dynamics_conn_id="contoso", poll_interval=3600
         )
-        trigger.sleep = sleep
+        trigger.sleep, trigger.random = sleep, lambda: 0.5
         return (await anext(trigger.run())).payload
 
     event = asyncio.run(fire())

@@ -17,18 +17,33 @@ from airflow_provider_dynamics.compat import HAS_RETRY_POLICY
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.operators import (
     DynamicsActionOperator,
+    DynamicsAddOptionsOperator,
     DynamicsAssociateOperator,
     DynamicsBulkDeleteOperator,
+    DynamicsCreateChoiceOperator,
+    DynamicsCreateColumnOperator,
+    DynamicsCreateKeyOperator,
     DynamicsCreateRowOperator,
+    DynamicsCreateTableOperator,
     DynamicsDeleteRowOperator,
     DynamicsDisassociateOperator,
+    DynamicsExportSolutionOperator,
     DynamicsFunctionOperator,
     DynamicsGetRowOperator,
+    DynamicsImportSolutionOperator,
     DynamicsJobOperator,
     DynamicsMergeRowsOperator,
+    DynamicsPublishOperator,
     DynamicsQueryOperator,
+    DynamicsRecalculateOperator,
     DynamicsRefreshTokenOperator,
+    DynamicsRegisterWebhookOperator,
+    DynamicsSetConnectionReferenceOperator,
+    DynamicsSetEnvironmentVariableOperator,
+    DynamicsUninstallSolutionOperator,
     DynamicsUpdateRowOperator,
+    DynamicsUpdateTableOperator,
+    DynamicsUpgradeSolutionOperator,
 )
 from airflow_provider_dynamics.operators.base import names, odata_text, whole_number
 from airflow_provider_dynamics.retry import (
@@ -38,6 +53,7 @@ from airflow_provider_dynamics.retry import (
     reason_of,
 )
 from airflow_provider_dynamics.sensors import (
+    DynamicsChangeSensor,
     DynamicsCredentialExpirySensor,
     DynamicsJobSensor,
     DynamicsRowSensor,
@@ -61,6 +77,7 @@ MOMENT = pendulum.datetime(2026, 3, 1, 12, 30, tz="Europe/Berlin")
 MINIMAL: dict[type, dict[str, Any]] = {
     DynamicsQueryOperator: {"table": "account"},
     DynamicsRefreshTokenOperator: {},
+    DynamicsRegisterWebhookOperator: {},
     DynamicsGetRowOperator: {"table": "account"},
     DynamicsCreateRowOperator: {"table": "account", "row": {}},
     DynamicsUpdateRowOperator: {"table": "account", "row": {}},
@@ -71,6 +88,7 @@ MINIMAL: dict[type, dict[str, Any]] = {
     DynamicsActionOperator: {"action": "x"},
     DynamicsFunctionOperator: {"function": "x"},
     DynamicsRowSensor: {"table": "account"},
+    DynamicsChangeSensor: {"table": "account"},
     DynamicsCredentialExpirySensor: {},
     DynamicsToObjectStorageOperator: {"table": "account", "destination_path": "x.csv"},
     DynamicsPartitionsOperator: {"table": "account"},
@@ -84,9 +102,28 @@ MINIMAL: dict[type, dict[str, Any]] = {
     DynamicsJobSensor: {"job_id": "x"},
     ObjectStorageToDynamicsFileOperator: {"table": "account", "column": "x", "source_path": "x"},
     DynamicsFileToObjectStorageOperator: {"table": "account", "column": "x", "destination_path": "x"},
+    DynamicsExportSolutionOperator: {"solution_name": "x", "destination_path": "x"},
+    DynamicsImportSolutionOperator: {"source_path": "x"},
+    DynamicsUpgradeSolutionOperator: {"solution_name": "x"},
+    DynamicsUninstallSolutionOperator: {"solution_name": "x"},
+    DynamicsPublishOperator: {},
+    DynamicsSetEnvironmentVariableOperator: {"variable": "x", "value": "y"},
+    DynamicsSetConnectionReferenceOperator: {"reference": "x", "connection_id": "y"},
+    DynamicsRecalculateOperator: {"table": "account"},
+    DynamicsCreateTableOperator: {
+        "table": "new_X",
+        "display_name": "x",
+        "plural_name": "y",
+        "primary_column": {"name": "new_Name"},
+    },
+    DynamicsUpdateTableOperator: {"table": "account"},
+    DynamicsCreateColumnOperator: {"table": "account", "columns": []},
+    DynamicsCreateChoiceOperator: {"choice": "new_x", "options": {}},
+    DynamicsAddOptionsOperator: {"options": {}},
+    DynamicsCreateKeyOperator: {"table": "account", "key": "new_X", "columns": []},
 }
 LOAD = (
-    "dynamics_conn_id on_row_error rejects_path rejects_conn_id max_rejects dry_run plan_path skip_unchanged undo_path "
+    "dynamics_conn_id environment on_row_error rejects_path rejects_conn_id max_rejects dry_run plan_path skip_unchanged undo_path "
     "caller_object_id detect_duplicates bypass_business_logic bypass_steps bypass_flows solution tag"
 )
 """What every load has."""
@@ -111,60 +148,71 @@ def query(*answers, **arguments):
         (
             DynamicsQueryOperator,
             (
-                "dynamics_conn_id table select filter expand order_by top apply fetch_xml saved_query "
+                "dynamics_conn_id environment table select filter expand order_by top apply fetch_xml saved_query "
                 "user_query"
             ),
         ),
-        (DynamicsRefreshTokenOperator, "dynamics_conn_id"),
-        (DynamicsGetRowOperator, "dynamics_conn_id table row_id key select expand if_missing"),
-        (DynamicsCreateRowOperator, f"dynamics_conn_id table row blank {OPTIONS}"),
-        (DynamicsUpdateRowOperator, f"dynamics_conn_id table row row_id key if_match blank {OPTIONS}"),
-        (DynamicsDeleteRowOperator, f"dynamics_conn_id table row_id key if_match if_missing {OPTIONS}"),
+        (DynamicsRefreshTokenOperator, "dynamics_conn_id environment"),
+        (
+            DynamicsRegisterWebhookOperator,
+            "dynamics_conn_id environment tables messages columns state mode url webhook_name",
+        ),
+        (DynamicsGetRowOperator, "dynamics_conn_id environment table row_id key select expand if_missing"),
+        (DynamicsCreateRowOperator, f"dynamics_conn_id environment table row blank {OPTIONS}"),
+        (
+            DynamicsUpdateRowOperator,
+            f"dynamics_conn_id environment table row row_id key if_match blank {OPTIONS}",
+        ),
+        (
+            DynamicsDeleteRowOperator,
+            f"dynamics_conn_id environment table row_id key if_match if_missing {OPTIONS}",
+        ),
         (
             DynamicsAssociateOperator,
-            f"dynamics_conn_id table row_id key navigation other_row_id other_key other_table {OPTIONS}",
+            f"dynamics_conn_id environment table row_id key navigation other_row_id other_key other_table {OPTIONS}",
         ),
         (
             DynamicsDisassociateOperator,
-            f"dynamics_conn_id table row_id key navigation other_row_id other_key other_table {OPTIONS}",
+            f"dynamics_conn_id environment table row_id key navigation other_row_id other_key other_table {OPTIONS}",
         ),
         (
             DynamicsMergeRowsOperator,
-            f"dynamics_conn_id table row_id key other_row_id other_key content check_parents {OPTIONS}",
+            f"dynamics_conn_id environment table row_id key other_row_id other_key content check_parents {OPTIONS}",
         ),
         (
             DynamicsActionOperator,
-            f"dynamics_conn_id action parameters table row_id key repeatable checked {OPTIONS}",
+            f"dynamics_conn_id environment action parameters table row_id key repeatable checked {OPTIONS}",
         ),
         (
             DynamicsFunctionOperator,
-            f"dynamics_conn_id function parameters table row_id key checked {OPTIONS}",
+            f"dynamics_conn_id environment function parameters table row_id key checked {OPTIONS}",
         ),
-        (DynamicsRowSensor, "dynamics_conn_id table filter row_id"),
-        (DynamicsCredentialExpirySensor, "dynamics_conn_id warn_days"),
+        (DynamicsRowSensor, "dynamics_conn_id environment table filter row_id min_rows max_rows"),
+        (DynamicsChangeSensor, "dynamics_conn_id environment table select filter means"),
+        (DynamicsCredentialExpirySensor, "dynamics_conn_id environment warn_days"),
         (
             DynamicsToObjectStorageOperator,
             (
-                "dynamics_conn_id table destination_path destination_conn_id select filter expand order_by top apply "
+                "dynamics_conn_id environment table destination_path destination_conn_id select filter expand order_by top apply "
                 "fetch_xml saved_query user_query page_size lanes window_column partition file_format if_exists "
                 "on_schema_change"
             ),
         ),
         (
             DynamicsPartitionsOperator,
-            "dynamics_conn_id table filter partitions window_column",
+            "dynamics_conn_id environment table filter partitions window_column",
         ),
         (
             DynamicsChangesToObjectStorageOperator,
             (
-                "dynamics_conn_id table destination_path destination_conn_id select mode filter keys_path page_size "
+                "dynamics_conn_id environment table destination_path destination_conn_id select mode filter keys_path page_size "
                 "file_format if_exists on_schema_change"
             ),
         ),
         (
             DynamicsToSqlOperator,
             (
-                "dynamics_conn_id table select filter sql_conn_id sql_table schema mode on_schema_change lanes "
+                "dynamics_conn_id environment table select filter sql_conn_id sql_table schema mode on_schema_change lanes "
                 "page_size"
             ),
         ),
@@ -182,24 +230,62 @@ def query(*answers, **arguments):
         ),
         (
             DynamicsBulkDeleteOperator,
-            f"dynamics_conn_id table filter fetch_xml saved_query user_query job_name {OPTIONS}",
+            f"dynamics_conn_id environment table filter fetch_xml saved_query user_query job_name recurrence start_at state {OPTIONS}",
         ),
         (
             DynamicsJobOperator,
-            f"dynamics_conn_id action parameters table row_id key checked {OPTIONS}",
+            f"dynamics_conn_id environment action parameters table row_id key checked {OPTIONS}",
         ),
-        (DynamicsJobSensor, "dynamics_conn_id job_id"),
+        (DynamicsJobSensor, "dynamics_conn_id environment job_id"),
+        (
+            DynamicsExportSolutionOperator,
+            "dynamics_conn_id environment solution_name destination_path destination_conn_id managed if_exists",
+        ),
+        (
+            DynamicsImportSolutionOperator,
+            (
+                "dynamics_conn_id environment source_path source_conn_id holding skip_installed stage overwrite_unmanaged "
+                "publish_workflows environment_variables connection_references"
+            ),
+        ),
+        (DynamicsUpgradeSolutionOperator, "dynamics_conn_id environment solution_name version"),
+        (DynamicsUninstallSolutionOperator, "dynamics_conn_id environment solution_name"),
+        (DynamicsPublishOperator, "dynamics_conn_id environment tables choices"),
+        (DynamicsSetEnvironmentVariableOperator, "dynamics_conn_id environment variable value"),
+        (DynamicsSetConnectionReferenceOperator, "dynamics_conn_id environment reference connection_id"),
+        (DynamicsRecalculateOperator, "dynamics_conn_id environment table columns row_ids filter"),
+        (
+            DynamicsCreateTableOperator,
+            (
+                "dynamics_conn_id environment solution publish table display_name plural_name primary_column columns "
+                "description ownership"
+            ),
+        ),
+        (
+            DynamicsUpdateTableOperator,
+            "dynamics_conn_id environment solution publish table display_name plural_name description",
+        ),
+        (DynamicsCreateColumnOperator, "dynamics_conn_id environment solution publish table columns"),
+        (
+            DynamicsCreateChoiceOperator,
+            "dynamics_conn_id environment solution publish choice options display_name description",
+        ),
+        (
+            DynamicsAddOptionsOperator,
+            "dynamics_conn_id environment solution publish options choice table column",
+        ),
+        (DynamicsCreateKeyOperator, "dynamics_conn_id environment table key columns display_name solution"),
         (
             ObjectStorageToDynamicsFileOperator,
             (
-                "dynamics_conn_id source_path source_conn_id table column row_id key file_name content_type if_none "
+                "dynamics_conn_id environment source_path source_conn_id table column row_id key file_name content_type if_none "
                 f"on_file_error concurrency {OPTIONS}"
             ),
         ),
         (
             DynamicsFileToObjectStorageOperator,
             (
-                "dynamics_conn_id table column destination_path destination_conn_id row_id key filter if_exists "
+                "dynamics_conn_id environment table column destination_path destination_conn_id row_id key filter if_exists "
                 "on_missing on_file_error concurrency"
             ),
         ),

@@ -10,6 +10,7 @@ from airflow_provider_dynamics.connection import SettingsError
 from airflow_provider_dynamics.stored import (
     NotStored,
     check_writable,
+    choose_environment,
     forget_sign_in,
     keep_sign_in,
     record_event,
@@ -34,14 +35,16 @@ def add(airflow_db, monkeypatch):  # noqa: ARG001 - it only has to be there
         session.query(Connection).delete()  # what tests of other files have left
     added: list[str] = []
 
-    def put(conn_id: str, conn_type: str = "dynamics", **extra) -> str:
+    def put(
+        conn_id: str, conn_type: str = "dynamics", host="https://contoso.crm4.dynamics.com", **extra
+    ) -> str:
         added.append(conn_id)
         with create_session(scoped=False) as session:
             session.add(
                 Connection(
                     conn_id=conn_id,
                     conn_type=conn_type,
-                    host="https://contoso.crm4.dynamics.com",
+                    host=host,
                     login="client",
                     extra=json.dumps({**FIELDS, **extra}),
                 )
@@ -200,6 +203,78 @@ class TestForgettingWhatIsShared:
 
         assert is_kept(key)
         assert stored_connection("sales").extra["refresh_token"] == "0.seed"
+
+
+class TestChoosingAnEnvironment:
+    OTHER = "https://fabrikam.crm4.dynamics.com"
+
+    def test_it_becomes_the_connections_and_nothing_else_changes(self, add):
+        add("sales", refresh_token="0.seed", webhook_secret="kept as it was")
+
+        choose_environment("sales", self.OTHER)
+
+        after = stored_connection("sales")
+        assert after.settings().environment == self.OTHER
+        assert after.extra == {**FIELDS, "refresh_token": "0.seed", "webhook_secret": "kept as it was"}
+        assert in_the_database("sales").startswith("gAAAA")
+
+    def test_a_port_and_a_path_of_the_former_one_do_not_stay(self, add):
+        from airflow.models.connection import Connection
+        from airflow.utils.session import create_session
+
+        add("sales", refresh_token="0.seed")
+        with create_session(scoped=False) as session:
+            row = session.query(Connection).filter_by(conn_id="sales").one()
+            row.host, row.port, row.schema = "contoso.crm4.dynamics.com", 443, "https"
+
+        choose_environment("sales", self.OTHER)
+
+        fields = stored_connection("sales").fields
+        assert (fields["host"], fields["port"], fields["schema"]) == (self.OTHER, None, None)
+
+    @pytest.mark.parametrize("host", ["https://contoso.crm4.dynamics.com", None], ids=["another", "none"])
+    def test_the_renewed_token_moves_with_it(self, add, host):
+        """It is kept under a name with the environment in it, and the connection's own may have been used up."""
+        from airflow_provider_dynamics.auth.store import Record, fingerprint
+        from airflow_provider_dynamics.state import credential_store
+
+        add("sales", host=host, refresh_token="0.seed", username="ann@contoso.com")
+        settings = stored_connection("sales").settings(choosing=True)
+        seed = fingerprint("0.seed", *settings.credential().identity)
+        credential_store().save(settings.store_key, Record(1, "0.renewed", seed), expected=0)
+
+        choose_environment("sales", self.OTHER)
+
+        assert stored_connection("sales").extra["refresh_token"] == "0.renewed"
+        assert not is_kept(settings.store_key)
+
+    def test_a_former_sign_ins_renewed_token_does_not(self, add):
+        key = renewed(add("sales", refresh_token="0.seed", username="ann@contoso.com"))
+
+        choose_environment("sales", self.OTHER)
+
+        assert (stored_connection("sales").extra["refresh_token"], is_kept(key)) == ("0.seed", False)
+
+    def test_it_stays_for_another_connection_that_uses_it(self, add):
+        key = renewed(add("sales", refresh_token="0.seed", username="ann@contoso.com"))
+        add("reports", refresh_token="0.seed", username="ann@contoso.com")
+
+        choose_environment("sales", self.OTHER)
+
+        assert is_kept(key)
+
+    def test_while_a_task_renews_it_nothing_changes(self, add, monkeypatch, tmp_path):
+        from airflow_provider_dynamics.auth.store import StoreError
+        from airflow_provider_dynamics.state import credential_store
+
+        monkeypatch.setenv("AIRFLOW__DYNAMICS__CREDENTIAL_STORE", f"file://{tmp_path}/store")
+        key = renewed(add("sales", refresh_token="0.seed", username="ann@contoso.com"))
+
+        with credential_store().lock(key, 1.0), pytest.raises(StoreError, match="signing in with the same"):
+            choose_environment("sales", self.OTHER, patience=0.0)
+
+        assert stored_connection("sales").settings().environment == "https://contoso.crm4.dynamics.com"
+        assert is_kept(key)
 
 
 def test_what_is_read_is_masked_in_the_servers_log(add):

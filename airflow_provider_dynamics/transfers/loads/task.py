@@ -55,7 +55,7 @@ class LoadOperator(WritingOperator):
     """
 
     load_fields: ClassVar[tuple[str, ...]] = (
-        "dynamics_conn_id",
+        *WritingOperator.template_fields,
         "on_row_error",
         "rejects_path",
         "rejects_conn_id",
@@ -199,7 +199,8 @@ class LoadOperator(WritingOperator):
             return
         undo = None
         if self.undo_path:
-            undo = UndoFolder(storage_path(self.undo_path, self._conn_id()), run_name(context))
+            folder = storage_path(self.undo_path, self._conn_id())
+            undo = UndoFolder(folder, client.environment, run_name(context))
         yield Added(client, None, skip, undo, undo.attempt() if undo else 1)
 
     def _journal(

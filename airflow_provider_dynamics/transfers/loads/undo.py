@@ -88,14 +88,16 @@ class Noted:
 
 
 class UndoFolder:
-    """A folder of parts, which belong to one run of one load.
+    """A folder of parts, which belong to one run of one load in one environment.
 
     :param path: the folder
+    :param environment: the URL of the environment that is loaded, or undone
     :param run: whose parts they are, in words: DAG, task and run
     """
 
-    def __init__(self, path: ObjectStoragePath, run: str = "") -> None:
+    def __init__(self, path: ObjectStoragePath, environment: str, run: str = "") -> None:
         self.path = path
+        self._environment = environment
         self._run = run
 
     def attempt(self) -> int:
@@ -104,13 +106,17 @@ class UndoFolder:
         :raises AirflowFailException: the folder holds another load's pre-images, which would be undone together
         """
         parts = self._parts()
-        owner = self._read(parts[-1])[0].get("run") if parts else self._run
+        if not parts:
+            return 1
+        head = self._read(parts[-1])[0]
+        self._check_environment(head)
+        owner = head.get("run")
         if owner != self._run:
             raise AirflowFailException(
                 f"{self.path} holds the pre-images of another load ({owner}): give each run a folder of its own, such as "
-                "undo_path='…/{{ dag.dag_id }}/{{ run_id }}/'. Nothing was written."
+                "undo_path='…/{{ dag.dag_id }}/{{ run_id }}/', and each mapped task too. Nothing was written."
             )
-        return int(_PART.fullmatch(parts[-1].name)[1]) + 1 if parts else 1  # type: ignore[index]  # _parts saw to it
+        return int(_PART.fullmatch(parts[-1].name)[1]) + 1  # type: ignore[index]  # _parts saw to it
 
     def write(self, name: str, load: str, images: list[PreImage]) -> None:
         """Put one complete part of images of one table into the folder."""
@@ -119,7 +125,8 @@ class UndoFolder:
         from airflow_provider_dynamics.formats.storage import place, replacing
 
         encode = msgspec.json.Encoder(decimal_format="number").encode
-        head = {"undo": VERSION, "run": self._run, "load": load, "table": images[0].table}
+        whose = {"run": self._run, "environment": self._environment}
+        head = {"undo": VERSION, **whose, "load": load, "table": images[0].table}
         lines = [head, *(image.to_json() for image in images)]
         with replacing(place(self.path / name), "replace") as file:
             file.write(b"".join(encode(line) + b"\n" for line in lines))
@@ -127,11 +134,12 @@ class UndoFolder:
     def passes(self) -> list[Noted]:
         """Return what each pass has noted, the last one first.
 
-        :raises AirflowFailException: there is nothing, or something else
+        :raises AirflowFailException: there is nothing, something else, or another environment's
         """
         found: dict[str, Noted] = {}
         for part in self._parts():
             head, name = self._read(part)[0], part.name[:_PASS]
+            self._check_environment(head)
             noted = found.setdefault(name, Noted(head["load"], head["table"]))
             noted.parts.append(partial(self._images, part))
         if not found:
@@ -139,6 +147,14 @@ class UndoFolder:
                 f"{self.path} holds no pre-images: give the undo_path of a load, or there is nothing to undo."
             )
         return [found[name] for name in sorted(found, reverse=True)]
+
+    def _check_environment(self, head: Mapping[str, Any]) -> None:
+        loaded = str(head.get("environment", self._environment))  # older ones do not say
+        if loaded.lower() != self._environment.lower():
+            raise AirflowFailException(
+                f"{self.path} holds how rows were in {loaded}, and this task works in {self._environment}: give it the load's "
+                "environment, or a folder of its own. Nothing was changed."
+            )
 
     def _images(self, part: ObjectStoragePath) -> list[PreImage]:
         return [PreImage.from_json(line) for line in self._read(part)[1:]]

@@ -40,7 +40,7 @@ class DynamicsUndoOperator(WritingOperator):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *WritingOperator.template_fields,
         "undo_path",
         "undo_conn_id",
         "if_changed",
@@ -72,7 +72,7 @@ class DynamicsUndoOperator(WritingOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Undo the load.
 
-        :raises AirflowFailException: there is nothing to undo, or more rows than ``max_rejects`` could not be put back
+        :raises AirflowFailException: there is nothing to undo, it was done in another environment, or more rows than ``max_rejects`` could not be put back
         """
         from airflow_provider_dynamics.transfers.loads.rejects import Limit, Rejects
         from airflow_provider_dynamics.transfers.loads.restoring import Restoring
@@ -80,19 +80,19 @@ class DynamicsUndoOperator(WritingOperator):
 
         one_of("if_changed", self.if_changed, CHANGED)
         limit, options = Limit.read(self.max_rejects), self.options()
-        folder = UndoFolder(storage_path(self.undo_path, self.undo_conn_id))
+        path = storage_path(self.undo_path, self.undo_conn_id)
         rejects = Rejects(self._rejects_file())
         with self.client() as client:
             undoing = Restoring(client, rejects, options, overwrite=self.if_changed == "overwrite")
             try:
-                undoing.run(folder.passes())
+                undoing.run(UndoFolder(path, client.environment).passes())
             except BaseException:
                 rejects.abandon()
                 raise
             rejects.finish()
         summary = {
             **undoing.summary(),
-            "path": str(folder.path),
+            "path": str(path),
             "rejects_path": rejects.written_to,
             "throttled_seconds": seconds_throttled(client),
         }

@@ -67,7 +67,7 @@ class DynamicsToSqlOperator(DynamicsOperator):
     """
 
     template_fields: Sequence[str] = (
-        "dynamics_conn_id",
+        *DynamicsOperator.template_fields,
         "table",
         "select",
         "filter",
@@ -169,7 +169,7 @@ class DynamicsToSqlOperator(DynamicsOperator):
 
         table = client.table(self.table)
         source = Source(
-            urlsplit(client.environment).netloc.lower(),
+            _without_scheme(client.environment),
             self.table,
             self._fields(client),
             lambda since: self._reading(client, since, progress),
@@ -263,3 +263,9 @@ class _Whole:
 
     def fetch(self, row_ids: Iterable[str]) -> Iterator[Page]:
         raise NotImplementedError("only a window has rows that it does not show")
+
+
+def _without_scheme(environment: str) -> str:
+    """Return what a table's rows are known to be from: the host, and on premises an organization's path behind it."""
+    parts = urlsplit(environment.lower())
+    return parts.netloc + parts.path.rstrip("/")

@@ -14,6 +14,7 @@ from airflow_provider_dynamics.transfers.loads.row import Compared, LoadRow
 from airflow_provider_dynamics.transfers.loads.undo import PreImage, PreImages, UndoFolder
 
 ID, OTHER = "d6f193fc-ce85-e611-80d8-00155d2a68de", "c59648c3-68f7-e511-80d3-00155db53318"
+CONTOSO = "https://contoso.crm4.dynamics.com"
 TABLE = Table(
     *("account", "accounts", "accountid", "name"),
     columns={
@@ -46,7 +47,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def folder(path):
-    return UndoFolder(path, "dag.load run-1")
+    return UndoFolder(path, CONTOSO, "dag.load run-1")
 
 
 def images(folder):
@@ -118,7 +119,27 @@ def test_the_folder_of_another_run_is_refused(folder, path):
 
     assert folder.attempt() == 2
     with pytest.raises(AirflowFailException, match=r"dag\.load run-1.*\{\{ run_id \}\}"):
-        UndoFolder(path, "dag.load run-2").attempt()
+        UndoFolder(path, CONTOSO, "dag.load run-2").attempt()
+
+
+def test_what_was_loaded_into_one_environment_is_neither_undone_nor_noted_in_another(folder, path):
+    """A copy of an environment has the same ids, so nothing else would tell them apart."""
+    kept(folder, row(1, Compared("create"), accountnumber="A"))
+    other = UndoFolder(path, "https://fabrikam.crm4.dynamics.com", "dag.load run-1")
+
+    for refused in (other.passes, other.attempt):
+        with pytest.raises(AirflowFailException, match=f"how rows were in {CONTOSO}, .* in https://fabrikam"):
+            refused()
+    assert UndoFolder(path, CONTOSO.upper()).passes()
+
+
+def test_pre_images_that_do_not_name_their_environment_are_read(folder, path):
+    kept(folder, row(1, Compared("create"), accountnumber="A"))
+    [part] = path.iterdir()
+    part.write_text(part.read_text().replace(f'"environment":"{CONTOSO}",', ""))
+
+    assert "environment" not in part.read_text()
+    assert UndoFolder(path, "https://fabrikam.crm4.dynamics.com").passes()
 
 
 def test_every_try_comes_behind_those_whose_parts_are_there(folder):
