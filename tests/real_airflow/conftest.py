@@ -71,6 +71,8 @@ def stack(
         "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
         "AIRFLOW__METRICS__STATSD_PORT": str(statsd.port),
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",  # what a watcher sets off is scheduled, too
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",  # then the next one takes over its triggers
     }
     with AirflowStack(home, Path(__file__).parent / "dags", environment) as running:
         yield running

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
+from tests.browsing import ARGUMENTS, CHROMIUM, keep, needs_chromium
 from tests.stack import AirflowStack
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"
-    ),
-]
+pytestmark = [pytest.mark.stack, needs_chromium]
 
 
 @pytest.fixture
@@ -52,8 +44,10 @@ def test_a_connection_filled_in_by_hand_is_saved_with_its_fields(page, stack: Ai
         assert dialog.get_by_role("button", name=section).count() or dialog.get_by_text(section).count()
     page.locator('input[name="host"]').fill("https://contoso.crm.dynamics.com")
     page.locator('input[name="login"]').fill("00000000-0000-0000-0000-00000000c11e")
+    keep(dialog, "connection_form")
     dialog.get_by_role("button", name="Authentication").click()
     page.locator('input[name="element_tenant_id"]').fill("contoso.onmicrosoft.com")
+    keep(dialog, "connection_authentication")
     dialog.get_by_role("button", name="Save").click()
     dialog.wait_for(state="hidden")
 

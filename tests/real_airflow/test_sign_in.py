@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,19 +12,13 @@ import pytest
 import requests
 
 from airflow_provider_dynamics.emulator import Emulator
+from tests.browsing import ARGUMENTS, CHROMIUM, keep, needs_chromium
 from tests.stack import AirflowStack
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PASSWORDS = {"admin": "the admin's password", "viewer": "the viewer's password"}
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"
-    ),
-]
+pytestmark = [pytest.mark.stack, needs_chromium]
 
 
 class ApiServer(AirflowStack):
@@ -158,6 +151,7 @@ def test_an_admin_signs_in_and_the_connection_works_everywhere(
     page.get_by_text(f"Signed in as {emulator.user_name}. Connected to {emulator.url}").wait_for()
 
     assert page.get_by_text("in 90 days").count() == 1
+    keep(page.locator("main"), "sign_in_page")
     assert not [cookie for cookie in browser.cookies() if cookie["name"].startswith("dynamics")]
     assert "Connection success" in server.command("connections", "test", connection)
     stored = json.loads(server.call("GET", f"/connections/{connection}")["extra"])
@@ -169,6 +163,39 @@ def test_an_admin_signs_in_and_the_connection_works_everywhere(
     (code,) = parse_qs(urlsplit(answers[0]).query)["code"]
     assert code not in server.log_of("api-server").read_text()
     assert code not in page.content()
+
+
+def test_somebody_who_signed_in_without_an_environment_picks_one_and_may_change_it(
+    browser, server: ApiServer, emulator: Emulator, connection: str
+):
+    other = emulator.add_environment("fabrikam", friendly_name="Fabrikam Sales", seed=None)
+    emulator.list_instance("Adatum (closed)", "https://adatum.crm4.dynamics.com", State=1, Region="EMEA")
+    server.call(
+        "PATCH",
+        f"/connections/{connection}",
+        {"connection_id": connection, "conn_type": "dynamics", "host": None},
+    )
+    page = open_list(browser, server)
+
+    sign_in(page, emulator)
+    page.get_by_role("heading", name=f"Choose an environment for {connection}").wait_for()
+    assert f"Signed in as {emulator.user_name}." in page.get_by_role("status").inner_text()
+    assert page.get_by_role("radio", name="Adatum").is_disabled()
+    page.get_by_role("radio", name="Fabrikam Sales").check()
+    page.get_by_role("button", name="Use this environment").click()
+
+    page.get_by_text(
+        f"The environment is now Fabrikam Sales ({other.url}). Connected to {other.url}"
+    ).wait_for()
+    assert server.call("GET", f"/connections/{connection}")["host"] == other.url
+    assert "Connection success" in server.command("connections", "test", connection)
+
+    page.get_by_role("link", name="Choose environment").click()
+    page.get_by_role("heading", name=f"Choose an environment for {connection}").wait_for()
+    assert page.get_by_role("radio", name="Fabrikam Sales").is_checked()
+    keep(page.locator("main"), "choose_environment")
+    page.get_by_role("link", name="Cancel").click()
+    page.get_by_role("heading", name=connection).wait_for()
 
 
 def test_signing_out_is_asked_for_and_forgets(
