@@ -34,7 +34,10 @@ with DAG(
         action="WinOpportunity",
         parameters={
             "Status": 3,
-            "OpportunityClose": {"subject": "Won on {{ ds }}", "opportunityid": opportunity.output},
+            "OpportunityClose": {
+                "subject": "Won on {{ dag_run.run_after | ds }}",
+                "opportunityid": opportunity.output,
+            },
         },
     )
 

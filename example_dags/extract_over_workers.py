@@ -28,7 +28,7 @@ with DAG(
         task_id="contacts",
         table="contact",
         select=["fullname", "emailaddress1", "parentcustomerid", "createdon"],
-        destination_path="{{ params.lake }}/contacts/{{ ts_nodash }}/",
+        destination_path="{{ params.lake }}/contacts/{{ dag_run.run_after | ts_nodash }}/",
         lanes=2,  # four tasks share what Dynamics grants one user
     ).expand(partition=partitions.output)
 

@@ -1,6 +1,7 @@
 """How does a DAG wait until something is true in Dynamics, without holding a worker?
 
-The sensor looks once on the worker; when there is no such row yet, the triggerer goes on looking.
+The sensors look once on the worker; when it is not so yet, the triggerer goes on looking. The first waits for a row,
+the second until none is left that matches.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ with DAG(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
-    params={"number": Param("SHP-0001", type="string", description="The shipment to wait for")},
+    params={
+        "number": Param("SHP-0001", type="string", description="The shipment to wait for"),
+        "open": Param("OLD-", type="string", description="Shipments that have to be closed first begin so"),
+    },
     tags=["dynamics"],
     doc_md=__doc__,
 ) as dag:
@@ -29,10 +33,19 @@ with DAG(
         timeout=6 * 60 * 60,
         deferrable=True,
     )
+    closed = DynamicsRowSensor(
+        task_id="none_left_open",
+        table="contoso_shipment",
+        filter="startswith(contoso_number,'{{ params.open }}') and statecode eq 0",
+        max_rows=0,
+        poke_interval=60,
+        timeout=6 * 60 * 60,
+        deferrable=True,
+    )
     read = DynamicsQueryOperator(
         task_id="read_it",
         table="contoso_shipment",
         filter="contoso_number eq '{{ params.number }}'",
         max_rows=1,
     )
-    wait >> read
+    [wait, closed] >> read

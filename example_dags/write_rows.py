@@ -65,7 +65,7 @@ with DAG(
         task_id="closed",
         table="account",
         row_id=customer.output,
-        row={"description": "Closed on {{ ds }}", "statecode": 1, "statuscode": 2},
+        row={"description": "Closed on {{ dag_run.run_after | ds }}", "statecode": 1, "statuscode": 2},
     )
 
     seen = DynamicsGetRowOperator(

@@ -137,11 +137,27 @@ def test_every_link_of_a_page_leads_to_something(page):
 
 def test_the_readme_leads_to_every_page_and_every_example():
     readme = (ROOT / "README.md").read_text()
-    there = [*(ROOT / "docs").glob("*.md"), *(ROOT / "example_dags").glob("*.py")]
+    there = {*(ROOT / "docs").glob("*.md"), *(ROOT / "example_dags").glob("*.py")}
+    there.remove(ROOT / "docs" / "changelog.md")  # shows CHANGELOG.md on the site
 
     assert [
         str(file.relative_to(ROOT)) for file in there if f"]({file.relative_to(ROOT)})" not in readme
     ] == []
+
+
+FEATURES = (ROOT / "README.md").read_text().partition("\n## What you can do\n")[2].partition("\n\nEvery ")[0]
+CLAIMS = FEATURES.strip().splitlines()[2:]  # below the heads of the columns
+
+
+@pytest.mark.parametrize("claim", CLAIMS or ["no table"], ids=lambda row: row.strip("| ").split(" | ")[0])
+def test_every_claim_of_the_readme_names_its_test(claim):
+    _, _, _, _, proof, _ = claim.split("|")
+    links = re.findall(r"\[test\]\(([^)]*)\)", proof)
+
+    assert links
+    for file, _, test in (link.partition(" ") for link in links):
+        assert (ROOT / file).name.startswith("test_")
+        assert (f"def {test.strip(chr(34))}(" if test else "def test_") in (ROOT / file).read_text()
 
 
 def own_arguments(kind):
