@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from airflow_provider_dynamics.dataverse.labels import CRM, label, labelled
-
-if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.definitions import NewColumn
 
 __all__ = ["KINDS", "ColumnKind", "Member"]
 
@@ -46,6 +43,28 @@ class Member:
         return value.get("Value") if isinstance(value, Mapping) else value
 
 
+class Wanted(Protocol):
+    """What is read here of a column that is to be, besides the members that its kind names."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def precision(self) -> int | None: ...
+
+    @property
+    def behavior(self) -> str | None: ...
+
+    @property
+    def format(self) -> str | None: ...
+
+    @property
+    def options(self) -> Mapping[int, str] | None: ...
+
+    @property
+    def choice(self) -> str | None: ...
+
+
 @dataclass(frozen=True)
 class ColumnKind:
     """A type of columns; `extra` is what every document of it has besides."""
@@ -57,7 +76,7 @@ class ColumnKind:
     extra: Mapping[str, Any] = field(default_factory=dict)
     chooses: bool = False
 
-    def document(self, column: NewColumn, language: int) -> dict[str, Any]:
+    def document(self, column: Wanted, language: int) -> dict[str, Any]:
         """Return what only columns of this type have, for one that is to be."""
         made = dict(self.extra)
         for name, member in self.members.items():
@@ -68,7 +87,7 @@ class ColumnKind:
         return {**made, **_special(column, language)}
 
 
-def _special(column: NewColumn, language: int) -> dict[str, Any]:
+def _special(column: Wanted, language: int) -> dict[str, Any]:
     """Return what does not follow from one member: options, yes and no, money's places, a date without time."""
     if column.type in {"Picklist", "MultiSelectPicklist"}:
         return _options(column, language)
@@ -82,7 +101,7 @@ def _special(column: NewColumn, language: int) -> dict[str, Any]:
     return {}
 
 
-def _options(column: NewColumn, language: int) -> dict[str, Any]:
+def _options(column: Wanted, language: int) -> dict[str, Any]:
     if column.options is None:
         return {"GlobalOptionSet@odata.bind": f"/GlobalOptionSetDefinitions(Name='{column.choice}')"}
     return {
@@ -95,7 +114,7 @@ def _options(column: NewColumn, language: int) -> dict[str, Any]:
     }
 
 
-def _yes_and_no(column: NewColumn, language: int) -> dict[str, Any]:
+def _yes_and_no(column: Wanted, language: int) -> dict[str, Any]:
     words = {0: "No", 1: "Yes", **(column.options or {})}
     return {
         "@odata.type": f"{CRM}.BooleanOptionSetMetadata",
