@@ -129,6 +129,7 @@ class DynamicsClientTrigger(BaseTrigger):
         while self._waited_for != shared.refusals:
             self._waited_for = shared.refusals
             if (wait := shared.quiet_for(self.now())) > 0:
+                self.log.warning("Looking in %.0f s: the service wants to hear nothing until then.", wait)
                 await self.sleep(wait + self.spread())
 
     def spread(self) -> float:
