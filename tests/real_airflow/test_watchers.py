@@ -190,9 +190,8 @@ def named_in_events(stack: AirflowStack, table_name: str) -> set[str]:
     """Return every row of a table that an event has named, whichever run it was handed to."""
     events = everything(stack, "/assets/events", "asset_events")
     payloads = [event["extra"]["payload"] for event in events if "payload" in event["extra"]]
-    return {
-        one["row_id"] for payload in payloads if payload["table"] == table_name for one in payload["changes"]
-    }
+    told = [one for one in payloads if one["status"] == "success" and one["table"] == table_name]
+    return {change["row_id"] for payload in told for change in payload["changes"]}
 
 
 def test_a_triggerer_that_is_killed_at_any_moment_loses_nothing(
