@@ -185,14 +185,15 @@ class Relationships:
         if not kept:
             self._workshop.gone(ATTRIBUTE, table.column_metadata_id(column.name))
 
-    def update(self, call: Call, wanted: str, body: Body) -> None:
-        """Change what becomes of rows when the row they point to is deleted; seen when it is published."""
+    def update(self, call: Call, wanted: str, body: Body) -> str:
+        """Change what becomes of rows when the row they point to is deleted; seen when it is published. Returns `wanted`."""
         self._workshop.start(call, "prvWriteRelationship")
         table, column, target = lookup_of(self._workshop.working, wanted)
         new = replace(target, on_delete=_on_delete(body, target.on_delete))
         after = replace(column, targets=replaced(column.targets, target, new))
         changed = replace(table, columns=replaced(table.columns, column, after))
         self._workshop.change(lambda schema: schema.with_tables(changed), at_once=False)
+        return wanted
 
 
 def lookup_of(schema: Schema, wanted: str) -> tuple[Table, Column, Target]:

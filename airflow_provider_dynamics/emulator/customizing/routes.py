@@ -72,9 +72,11 @@ class Customizing:
         root, *rest = segments
         with self.workshop.rooms.store.transaction():
             if root.name == "GlobalOptionSetDefinitions":
-                return self._choice(call, root, rest)
+                return self._whole(call, segments, self.choices, shape=shapes.CHOICE, name="Name")
             if root.name == "RelationshipDefinitions":
-                return self._relationship(call, root, rest)
+                return self._whole(
+                    call, segments, self.relationships, shape=shapes.RELATIONSHIP, name="SchemaName"
+                )
             if root.inside is None:
                 return self._new_table(call, rest)
             table = table_named(self.workshop.working, identity_of(root.inside, "LogicalName"))
@@ -174,35 +176,28 @@ class Customizing:
 
     # -- relationships and choices --------------------------------------------------------------------
 
-    def _relationship(self, call: Call, root: Segment, rest: Sequence[Segment]) -> Response:
+    def _whole(
+        self,
+        call: Call,
+        segments: Sequence[Segment],
+        definitions: Choices | Relationships,
+        *,
+        shape: Mapping[str, Any],
+        name: str,
+    ) -> Response:
+        root, *rest = segments
+        path = f"{call.root}/{root.name}"
         if root.inside is None:
             if rest or call.method != "POST":
                 raise method_not_allowed(call.method)
-            made = self.relationships.create(call, _body(call, shapes.RELATIONSHIP))
-            return _made(f"{call.root}/RelationshipDefinitions({made})")
-        wanted = identity_of(root.inside, "SchemaName")
+            return _made(f"{path}({definitions.create(call, _body(call, shape))})")
+        wanted = identity_of(root.inside, name)
         if call.method == "DELETE":
-            self.relationships.delete(call, wanted)
+            definitions.delete(call, wanted)
             return no_content()
         if call.method != "PUT":
             raise method_not_allowed(call.method)
-        self.relationships.update(call, wanted, _body(call, shapes.RELATIONSHIP))
-        return _made(f"{call.root}/RelationshipDefinitions({wanted})")
-
-    def _choice(self, call: Call, root: Segment, rest: Sequence[Segment]) -> Response:
-        if root.inside is None:
-            if rest or call.method != "POST":
-                raise method_not_allowed(call.method)
-            made = self.choices.create(call, _body(call, shapes.CHOICE))
-            return _made(f"{call.root}/GlobalOptionSetDefinitions({made})")
-        name = identity_of(root.inside, "Name")
-        if call.method == "DELETE":
-            self.choices.delete(call, name)
-            return no_content()
-        if call.method != "PUT":
-            raise method_not_allowed(call.method)
-        made = self.choices.update(call, name, _body(call, shapes.CHOICE))
-        return _made(f"{call.root}/GlobalOptionSetDefinitions({made})")
+        return _made(f"{path}({definitions.update(call, wanted, _body(call, shape))})")
 
 
 def _body(call: Call, shape: Mapping[str, Any]) -> Body:
