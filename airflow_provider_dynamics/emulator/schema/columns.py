@@ -7,6 +7,10 @@ from typing import Any
 
 from airflow_provider_dynamics.emulator.schema.model import Column, Option, Target
 
+READ_ONLY: dict[str, Any] = {"create": False, "update": False}
+"""Of a column that only the service itself fills in."""
+
+LONGEST_MEMO = 1_073_741_823
 _INT32 = 2_147_483_647
 _MONEY = 922_337_203_685_477.0
 

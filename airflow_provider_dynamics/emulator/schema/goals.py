@@ -5,9 +5,8 @@ https://learn.microsoft.com/dynamics365/customer-engagement/web-api/goal and …
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_provider_dynamics.emulator.schema.columns import (
+    READ_ONLY,
     choice,
     day,
     decimal,
@@ -22,8 +21,6 @@ from airflow_provider_dynamics.emulator.schema.columns import (
 )
 from airflow_provider_dynamics.emulator.schema.common import audit, owner
 from airflow_provider_dynamics.emulator.schema.model import Table
-
-_READ: dict[str, Any] = {"create": False, "update": False}
 
 METRIC = Table(
     name="metric",
@@ -70,8 +67,8 @@ GOAL = Table(
         whole("TargetInteger", "Target (Integer)"),
         whole("ActualInteger", "Actual (Integer)"),
         whole("InProgressInteger", "In-progress (Integer)"),
-        decimal("Percentage", "Percentage Achieved", 2, **_READ),
-        moment("LastRolledupDate", "Last Rolled Up Date", **_READ),
+        decimal("Percentage", "Percentage Achieved", 2, **READ_ONLY),
+        moment("LastRolledupDate", "Last Rolled Up Date", **READ_ONLY),
         *state([(0, "Open", {0: "Open"}), (1, "Closed", {1: "Closed", 2: "Discarded"})]),
         *owner("owner_goals", "user_goal", "team_goal", "business_unit_goal"),
         *audit("lk_goal_createdby", "lk_goal_modifiedby", "lk_goal"),

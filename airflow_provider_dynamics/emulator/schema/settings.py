@@ -6,9 +6,8 @@ https://learn.microsoft.com/power-apps/developer/data-platform/reference/entitie
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_provider_dynamics.emulator.schema.columns import (
+    READ_ONLY,
     choice,
     flag,
     ident,
@@ -22,7 +21,6 @@ from airflow_provider_dynamics.emulator.schema.common import audit, owner
 from airflow_provider_dynamics.emulator.schema.model import Column, Table
 
 REFERENCE_CODE = 10_150  # every environment has its own
-_READ: dict[str, Any] = {"create": False, "update": False}
 VARIABLE_TYPES = {
     100000000: "String",
     100000001: "Number",
@@ -35,8 +33,8 @@ VARIABLE_TYPES = {
 
 def _common(name: str) -> tuple[Column, ...]:
     return (
-        text("IntroducedVersion", "Introduced Version", 48, **_READ),
-        flag("IsManaged", "Is Managed", labels=("Unmanaged", "Managed"), **_READ),
+        text("IntroducedVersion", "Introduced Version", 48, **READ_ONLY),
+        flag("IsManaged", "Is Managed", labels=("Unmanaged", "Managed"), **READ_ONLY),
         *state([(0, "Active", {1: "Active"}), (1, "Inactive", {2: "Inactive"})]),
         *owner(f"owner_{name}", f"user_{name}", f"team_{name}", f"business_unit_{name}"),
         *audit(f"lk_{name}_createdby", f"lk_{name}_modifiedby", f"lk_{name}"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_dynamics.emulator.schema.columns import (
+    LONGEST_MEMO,
+    READ_ONLY,
     choice,
     double,
     flag,
@@ -25,8 +27,6 @@ from airflow_provider_dynamics.emulator.schema.common import audit
 from airflow_provider_dynamics.emulator.schema.model import Table
 from airflow_provider_dynamics.emulator.schema.settings import REFERENCE_CODE, SETTINGS
 
-_READ: dict[str, Any] = {"create": False, "update": False}
-_LONG = 1_073_741_823
 COMPONENT_TYPES = {
     1: "Entity",
     2: "Attribute",
@@ -66,7 +66,7 @@ PUBLISHER = Table(
         text("Description", "Description", 2000),
         text("EMailAddress", "Email", 100),
         text("SupportingWebsiteUrl", "Website", 200),
-        flag("IsReadonly", "Is Read-Only Publisher", **_READ),
+        flag("IsReadonly", "Is Read-Only Publisher", **READ_ONLY),
         *audit("lk_publisher_createdby", "lk_publisher_modifiedby", "lk_publisherbase"),
     ),
     **_FIXED,
@@ -87,13 +87,13 @@ SOLUTION = Table(
         text("FriendlyName", "Display Name", 256, required="SystemRequired"),
         text("Version", "Version", 256, required="SystemRequired"),
         text("Description", "Description", 2000),
-        flag("IsManaged", "Package Type", labels=("Unmanaged", "Managed"), **_READ),
-        flag("IsVisible", "Is Visible Outside Platform", True, **_READ),
-        flag("IsApiManaged", "Is Api Managed Solution", **_READ),
-        moment("InstalledOn", "Installed On", **_READ),
-        moment("UpdatedOn", "Updated On", **_READ),
-        text("SolutionPackageVersion", "Solution Package Version", 256, **_READ),
-        choice("SolutionType", "Solution Type", {0: "None", 1: "Snapshot", 2: "Internal"}, **_READ),
+        flag("IsManaged", "Package Type", labels=("Unmanaged", "Managed"), **READ_ONLY),
+        flag("IsVisible", "Is Visible Outside Platform", True, **READ_ONLY),
+        flag("IsApiManaged", "Is Api Managed Solution", **READ_ONLY),
+        moment("InstalledOn", "Installed On", **READ_ONLY),
+        moment("UpdatedOn", "Updated On", **READ_ONLY),
+        text("SolutionPackageVersion", "Solution Package Version", 256, **READ_ONLY),
+        choice("SolutionType", "Solution Type", {0: "None", 1: "Snapshot", 2: "Internal"}, **READ_ONLY),
         lookup(
             "PublisherId",
             "Publisher",
@@ -104,7 +104,7 @@ SOLUTION = Table(
             "ParentSolutionId",
             "Parent Solution",
             to("solution", "parentsolutionid", "solution_parent_solution"),
-            **_READ,
+            **READ_ONLY,
         ),
         *audit("lk_solution_createdby", "lk_solution_modifiedby", "lk_solutionbase"),
     ),
@@ -123,21 +123,21 @@ SOLUTIONCOMPONENT = Table(
     creatable=False,
     columns=(
         ident("SolutionComponentId", "Solution Component Identifier"),
-        choice("ComponentType", "Object Type Code", COMPONENT_TYPES, **_READ),
-        guid("ObjectId", "Regarding", **_READ),
+        choice("ComponentType", "Object Type Code", COMPONENT_TYPES, **READ_ONLY),
+        guid("ObjectId", "Regarding", **READ_ONLY),
         choice(
             "RootComponentBehavior",
             "Include Behavior",
             {0: "Include Subcomponents", 1: "Do not include subcomponents", 2: "Include As Shell Only"},
-            **_READ,
+            **READ_ONLY,
         ),
-        flag("IsMetadata", "Is this component metadata", labels=("Data", "Metadata"), **_READ),
-        guid("RootSolutionComponentId", "Root Solution Component ID", **_READ),
+        flag("IsMetadata", "Is this component metadata", labels=("Data", "Metadata"), **READ_ONLY),
+        guid("RootSolutionComponentId", "Root Solution Component ID", **READ_ONLY),
         lookup(
             "SolutionId",
             "Solution",
             to("solution", "solutionid", "solution_solutioncomponent", "Cascade"),
-            **_READ,
+            **READ_ONLY,
         ),
         *audit(
             "lk_solutioncomponentbase_createdby",
@@ -160,15 +160,15 @@ IMPORTJOB = Table(
     creatable=False,
     columns=(
         ident("ImportJobId", "Import Job"),
-        text("Name", "Name", 256, **_READ),
-        text("SolutionName", "Solution Name", 256, **_READ),
-        guid("SolutionId", "Solution", **_READ),
-        double("Progress", "Progress", 2, 0, 100, **_READ),
-        memo("Data", "Data", _LONG, **_READ),
-        moment("StartedOn", "Started On", **_READ),
-        moment("CompletedOn", "Completed On", **_READ),
-        text("ImportContext", "Import Context", 256, **_READ),
-        text("OperationContext", "Operation Context", 256, **_READ),
+        text("Name", "Name", 256, **READ_ONLY),
+        text("SolutionName", "Solution Name", 256, **READ_ONLY),
+        guid("SolutionId", "Solution", **READ_ONLY),
+        double("Progress", "Progress", 2, 0, 100, **READ_ONLY),
+        memo("Data", "Data", LONGEST_MEMO, **READ_ONLY),
+        moment("StartedOn", "Started On", **READ_ONLY),
+        moment("CompletedOn", "Completed On", **READ_ONLY),
+        text("ImportContext", "Import Context", 256, **READ_ONLY),
+        text("OperationContext", "Operation Context", 256, **READ_ONLY),
         *audit("lk_importjobbase_createdby", "lk_importjobbase_modifiedby", "lk_importjobbase"),
     ),
     **_FIXED,

@@ -6,9 +6,9 @@ https://learn.microsoft.com/power-apps/developer/data-platform/reference/entitie
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_provider_dynamics.emulator.schema.columns import (
+    LONGEST_MEMO,
+    READ_ONLY,
     choice,
     flag,
     guid,
@@ -24,8 +24,6 @@ from airflow_provider_dynamics.emulator.schema.columns import (
 from airflow_provider_dynamics.emulator.schema.common import VERSION
 from airflow_provider_dynamics.emulator.schema.model import Column, Table
 
-_READ: dict[str, Any] = {"create": False, "update": False}
-_LONG = 1_073_741_823
 _AUTH_TYPES = {
     1: "ACS",
     2: "SAS Key",
@@ -73,10 +71,10 @@ def _made_and_changed(created_by: str, modified_by: str, on_behalf: str) -> tupl
         ("ModifiedOnBehalfBy", "Modified By (Delegate)", f"{on_behalf}_modifiedonbehalfby"),
     )
     return (
-        moment("CreatedOn", "Created On", **_READ),
-        moment("ModifiedOn", "Modified On", **_READ),
+        moment("CreatedOn", "Created On", **READ_ONLY),
+        moment("ModifiedOn", "Modified On", **READ_ONLY),
         *(
-            lookup(name, label, to("systemuser", name.lower(), relationship), **_READ)
+            lookup(name, label, to("systemuser", name.lower(), relationship), **READ_ONLY)
             for name, label, relationship in users
         ),
     )
@@ -101,7 +99,7 @@ SERVICEENDPOINT = Table(
         choice("Contract", "Contract", _CONTRACTS),
         choice("AuthType", "Specifies mode of authentication with SB", _AUTH_TYPES),
         text("AuthValue", "Authentication Value", 2048, read=False),
-        flag("IsAuthValueSet", "Is AuthValue Set", **_READ),
+        flag("IsAuthValueSet", "Is AuthValue Set", **READ_ONLY),
         text("Url", "Url Address", 2000, format="Text"),
         choice("ConnectionMode", "Connection Mode", {1: "Normal", 2: "Federated"}, 1),
         choice(
@@ -112,7 +110,7 @@ SERVICEENDPOINT = Table(
         text("NamespaceAddress", "Namespace Address", 255),
         text("Path", "Path", 160),
         text("SolutionNamespace", "Service Namespace", 160),
-        flag("IsManaged", "State", labels=("Unmanaged", "Managed"), **_READ),
+        flag("IsManaged", "State", labels=("Unmanaged", "Managed"), **READ_ONLY),
         *_made_and_changed(
             "createdby_serviceendpoint", "modifiedby_serviceendpoint", "lk_serviceendpointbase"
         ),
@@ -139,7 +137,7 @@ SDKMESSAGEPROCESSINGSTEP = Table(
         flag("CanBeBypassed", ""),
         flag("CanUseReadOnlyConnection", "Intent"),
         text("Category", "Category", 100),
-        text("Configuration", "Configuration", _LONG),
+        text("Configuration", "Configuration", LONGEST_MEMO),
         text("FilteringAttributes", "Filtering Attributes", 100_000),
         choice("InvocationSource", "Invocation Source", {-1: "Internal", 0: "Parent", 1: "Child"}, 0),
         choice("Mode", "Execution Mode", {0: "Synchronous", 1: "Asynchronous"}, 0),
@@ -184,8 +182,8 @@ SDKMESSAGEPROCESSINGSTEP = Table(
             "Impersonating User",
             to("systemuser", "impersonatinguserid", "impersonatinguserid_sdkmessageprocessingstep"),
         ),
-        flag("IsManaged", "State", labels=("Unmanaged", "Managed"), **_READ),
-        guid("SolutionId", "Solution", **_READ),
+        flag("IsManaged", "State", labels=("Unmanaged", "Managed"), **READ_ONLY),
+        guid("SolutionId", "Solution", **READ_ONLY),
         *_made_and_changed(
             "createdby_sdkmessageprocessingstep",
             "modifiedby_sdkmessageprocessingstep",
