@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_provider_dynamics.compat import RetryPolicy, retry_arguments
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
     from airflow_provider_dynamics.lineage import Moved
 
-__all__ = ["DynamicsOperator", "crashed", "names", "odata_text", "one_of", "true", "whole_number", "xml_text"]
+__all__ = [
+    "DynamicsOperator",
+    "crashed",
+    "deferred",
+    "names",
+    "odata_text",
+    "one_of",
+    "true",
+    "whole_number",
+    "xml_text",
+]
 
 
 def odata_text(value: Any) -> Any:
@@ -210,6 +221,13 @@ def whole_number(name: str, value: Any) -> int | None:
     if not str(value).strip().isdecimal() or int(value) < 1:
         raise AirflowFailException(f"{name} is {value!r}: give a whole number from 1 up.")
     return int(value)
+
+
+def deferred(deferrable: bool | None) -> bool:
+    """Return whether a task waits in the triggerer; None leaves it to Airflow's ``[operators] default_deferrable``."""
+    if deferrable is None:
+        return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+    return deferrable
 
 
 def one_of(name: str, value: str, allowed: Sequence[str]) -> None:

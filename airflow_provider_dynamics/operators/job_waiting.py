@@ -13,11 +13,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralTimeout
 
 from airflow_provider_dynamics.links import DynamicsRowLink
-from airflow_provider_dynamics.operators.base import DynamicsOperator
+from airflow_provider_dynamics.operators.base import DynamicsOperator, deferred
 from airflow_provider_dynamics.retry import airflow_error, reason_of
 from airflow_provider_dynamics.state.jobs import JobMemory, Remembered, job_memory
 
@@ -57,11 +56,9 @@ class JobWaiter(DynamicsOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if deferrable is None:
-            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         if poll_interval <= 0:
             raise ValueError(f"poll_interval is {poll_interval}: give seconds, more than none")
-        self.deferrable = deferrable
+        self.deferrable = deferred(deferrable)
         self.poll_interval = poll_interval
         self.cancel_on_kill = cancel_on_kill
 

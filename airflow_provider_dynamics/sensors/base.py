@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -20,7 +19,7 @@ from airflow.sdk.exceptions import (
     TaskDeferralError,
 )
 
-from airflow_provider_dynamics.operators.base import DynamicsOperator, crashed
+from airflow_provider_dynamics.operators.base import DynamicsOperator, crashed, deferred
 from airflow_provider_dynamics.retry import DynamicsRetryableError
 
 if TYPE_CHECKING:
@@ -45,9 +44,7 @@ class DynamicsSensor(DynamicsOperator, BaseSensorOperator):
 
     def __init__(self, *, deferrable: bool | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if deferrable is None:
-            deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
-        self.deferrable = deferrable
+        self.deferrable = deferred(deferrable)
 
     @abstractmethod
     def trigger(self) -> DynamicsTrigger:
