@@ -1,6 +1,6 @@
 """`make test-matrix`: the tests on every Airflow, Python and set of dependencies that the README promises, as far as they are here.
 
-One row of the table is one environment of its own below .venv-matrix. Pythons are looked for by name and among
+One row of the table is one environment of its own below .venv-matrix, with its logs beside it. Pythons are looked for by name and among
 pyenv's; with uv installed, it finds or fetches them.
 """
 
@@ -65,7 +65,8 @@ def prepared(cell: Cell, python: str) -> Path:
         [*pip, "-r", f"requirements/{cell.requirements}"],
         [*pip, "--no-deps", "--no-build-isolation", "-e", "."],
     ):
-        subprocess.run(command, cwd=ROOT, check=True)
+        with (HOME / f"{cell.name}-install.log").open("ab") as log:
+            subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=True)
     ready.write_text(wanted)
     return executable
 
@@ -78,7 +79,7 @@ def tried(cell: Cell, arguments: list[str]) -> tuple[str, str]:
     try:
         executable = prepared(cell, python)
     except subprocess.CalledProcessError as error:
-        return "FAILED", f"{' '.join(error.cmd[:5])} …: exit code {error.returncode}"
+        return "FAILED", f"exit code {error.returncode}, see {HOME.name}/{cell.name}-install.log"
     log = HOME / f"{cell.name}.log"
     command = [str(executable), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     with log.open("wb") as output:
