@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -105,11 +105,11 @@ class Watch:
         """Note when this trigger looks from `now` on, and with which client."""
         look, ask, looks = trigger.look_once, trigger.ask, self.looks.setdefault(number, [now])
 
-        def looking() -> Awaitable[Any]:
+        def looking() -> Any:
             looks.append(time.perf_counter())
             return look()
 
-        def asking(question: Callable[[Any], Any]) -> Awaitable[Any]:
+        def asking(question: Callable[[Any], Any]) -> Any:
             return ask(lambda client: question(self.clients.setdefault(id(client), client)))
 
         trigger.look_once, trigger.ask = looking, asking
