@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.connection import Settings
     from airflow_provider_dynamics.connection.health import Health
     from airflow_provider_dynamics.dataverse import Client, Source
-    from airflow_provider_dynamics.dataverse.discovery import Instance
+    from airflow_provider_dynamics.dataverse.administration.discovery import Instance
 
 __all__ = ["DynamicsHook", "allowed_authorities", "fields_of", "sign_in_options", "tried"]
 
@@ -84,7 +84,7 @@ class DynamicsHook(BaseHook):
 
     def get_first(self, query: Source) -> dict[str, Any] | None:
         """Return the first row of a query, a FetchXML document or a view, None if there is none."""
-        from airflow_provider_dynamics.dataverse.query import first_row
+        from airflow_provider_dynamics.dataverse.queries.query import first_row
 
         with self.get_conn() as client:
             return next(client.rows(first_row(query)), None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow_provider_dynamics.auth import causes
 from airflow_provider_dynamics.auth.codes import ADFS, ENTRA, ERRORS
-from airflow_provider_dynamics.dataverse import codes
+from airflow_provider_dynamics.dataverse.protocol import codes
 
 PAGE = Path(__file__).parent / "errors.md"
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, Param
 
 from airflow_provider_dynamics.assets import table_asset
-from airflow_provider_dynamics.dataverse.conditions import column
+from airflow_provider_dynamics.dataverse import column
 from airflow_provider_dynamics.transfers import DynamicsToObjectStorageOperator
 
 ACCOUNTS = table_asset("account", environment="contoso.crm.dynamics.com")

@@ -20,8 +20,8 @@ ALSO_PARSED = (
     "lineage",
     "state",
     "metrics",
-    "dataverse.query",
-    "dataverse.conditions",
+    "dataverse.queries.query",
+    "dataverse.queries.conditions",
 )
 PUBLIC_ENDINGS = ("Operator", "Sensor", "Trigger", "Hook", "Policy")
 HEAVY = {
@@ -36,7 +36,7 @@ HEAVY = {
     "starlette",
 }
 HEAVY |= {"defusedxml", "msgspec", "airflow.providers.common.sql", "airflow.providers.openlineage"}
-FOR_SIGN_INS = {"airflow_provider_dynamics.auth.codes", "airflow_provider_dynamics.dataverse.codes"}
+FOR_SIGN_INS = {"airflow_provider_dynamics.auth.codes", "airflow_provider_dynamics.dataverse.protocol.codes"}
 
 PARSE = f"""
 import json, sys

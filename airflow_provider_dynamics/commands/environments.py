@@ -18,7 +18,7 @@ from airflow_provider_dynamics.dataverse.errors import DataverseError
 from airflow_provider_dynamics.hooks import sign_in_options
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.discovery import Instance
+    from airflow_provider_dynamics.dataverse.administration.discovery import Instance
 
 __all__ = ["as_text", "environments"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_dynamics.auth import causes
 from airflow_provider_dynamics.auth.causes import Explanation, Kind
 from airflow_provider_dynamics.commands.terminal import Terminal
-from airflow_provider_dynamics.dataverse import codes
+from airflow_provider_dynamics.dataverse.protocol import codes
 
 __all__ = ["Unknown", "explain_error", "look_up", "spelled"]
 

@@ -16,7 +16,7 @@ import urllib3
 from requests.utils import get_environ_proxies
 
 from airflow_provider_dynamics.auth.network import Network
-from airflow_provider_dynamics.dataverse import failures
+from airflow_provider_dynamics.dataverse.transport import failures
 
 __all__ = ["Answer", "ask"]
 

@@ -18,7 +18,7 @@ from airflow_provider_dynamics.commands.terminal import AFTER_CTRL_C, Terminal
 from airflow_provider_dynamics.connection import Settings, SettingsError
 from airflow_provider_dynamics.connection.webhook_address import webhook_name, webhook_url
 from airflow_provider_dynamics.dataverse import Client, RetryPolicy, Step, Webhook
-from airflow_provider_dynamics.dataverse.endpoints import MESSAGES, Registration
+from airflow_provider_dynamics.dataverse.administration.endpoints import MESSAGES, Registration
 from airflow_provider_dynamics.dataverse.errors import DataverseError
 from airflow_provider_dynamics.hooks import sign_in_options
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.auth.events import OnEvent
     from airflow_provider_dynamics.auth.tokens import TokenCache
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.discovery import Instance
+    from airflow_provider_dynamics.dataverse.administration.discovery import Instance
     from airflow_provider_dynamics.dataverse.throttle import RetryPolicy
 
 __all__ = ["Settings"]
@@ -223,7 +223,7 @@ class Settings:
 
         Raises SettingsError on premises, and what `instances` raises.
         """
-        from airflow_provider_dynamics.dataverse.discovery import instances
+        from airflow_provider_dynamics.dataverse.administration.discovery import instances
 
         if not self.directory:
             raise SettingsError(

@@ -11,28 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import errors
-    from airflow_provider_dynamics.dataverse.batch import BatchOutcome
-    from airflow_provider_dynamics.dataverse.bulk import BulkWrite, RowOutcome
-    from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
+    from airflow_provider_dynamics.dataverse.administration.definitions import (
+        NewChoice,
+        NewColumn,
+        NewKey,
+        NewTable,
+    )
+    from airflow_provider_dynamics.dataverse.administration.discovery import Instance, instances
+    from airflow_provider_dynamics.dataverse.administration.endpoints import Step, Webhook
+    from airflow_provider_dynamics.dataverse.administration.jobs import Job, Started
     from airflow_provider_dynamics.dataverse.client import Client
-    from airflow_provider_dynamics.dataverse.conditions import Condition, all_of, any_of, column
-    from airflow_provider_dynamics.dataverse.definitions import NewChoice, NewColumn, NewKey, NewTable
-    from airflow_provider_dynamics.dataverse.discovery import Instance, instances
-    from airflow_provider_dynamics.dataverse.endpoints import Step, Webhook
     from airflow_provider_dynamics.dataverse.errors import DataverseError
-    from airflow_provider_dynamics.dataverse.exchange import Request, Response
-    from airflow_provider_dynamics.dataverse.feed import Feed
-    from airflow_provider_dynamics.dataverse.files import StoredFile
-    from airflow_provider_dynamics.dataverse.jobs import Job, Started
-    from airflow_provider_dynamics.dataverse.lanes import LanePage, LaneRead
-    from airflow_provider_dynamics.dataverse.options import WriteOptions
-    from airflow_provider_dynamics.dataverse.pages import Deleted, Page
-    from airflow_provider_dynamics.dataverse.query import Expand, FetchXml, Query, SavedQuery, Source
-    from airflow_provider_dynamics.dataverse.results import ResultColumn
-    from airflow_provider_dynamics.dataverse.rows import Upserted
-    from airflow_provider_dynamics.dataverse.tables import Column, Key, Table
+    from airflow_provider_dynamics.dataverse.file_columns.files import StoredFile
+    from airflow_provider_dynamics.dataverse.following.feed import Feed
+    from airflow_provider_dynamics.dataverse.lanes.lanes import LanePage, LaneRead
+    from airflow_provider_dynamics.dataverse.lanes.windows import Window
+    from airflow_provider_dynamics.dataverse.loading.bulk import BulkWrite, RowOutcome
+    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Key, Table
+    from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
+    from airflow_provider_dynamics.dataverse.protocol.options import WriteOptions
+    from airflow_provider_dynamics.dataverse.protocol.pages import Deleted, Page
+    from airflow_provider_dynamics.dataverse.queries.conditions import Condition, all_of, any_of, column
+    from airflow_provider_dynamics.dataverse.queries.query import Expand, FetchXml, Query, SavedQuery, Source
+    from airflow_provider_dynamics.dataverse.reading.results import ResultColumn, named
+    from airflow_provider_dynamics.dataverse.rows.rows import Upserted
     from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
-    from airflow_provider_dynamics.dataverse.windows import Window
+    from airflow_provider_dynamics.dataverse.transport.batch import BatchOutcome
+    from airflow_provider_dynamics.dataverse.transport.change_sets import ChangeSet
 
 __all__ = [
     "BatchOutcome",
@@ -78,51 +83,53 @@ __all__ = [
     "column",
     "errors",
     "instances",
+    "named",
 ]
 
 _HOMES = {
-    "BatchOutcome": "batch",
-    "BulkWrite": "bulk",
-    "ChangeSet": "change_sets",
+    "BatchOutcome": "transport.batch",
+    "BulkWrite": "loading.bulk",
+    "ChangeSet": "transport.change_sets",
     "Client": "client",
     "Clock": "throttle",
-    "Column": "tables",
-    "Condition": "conditions",
+    "Column": "metadata.tables",
+    "Condition": "queries.conditions",
     "DataverseError": "errors",
-    "Deleted": "pages",
-    "Expand": "query",
-    "Feed": "feed",
-    "FetchXml": "query",
-    "Instance": "discovery",
-    "Job": "jobs",
-    "Key": "tables",
-    "LanePage": "lanes",
-    "LaneRead": "lanes",
-    "NewChoice": "definitions",
-    "NewColumn": "definitions",
-    "NewKey": "definitions",
-    "NewTable": "definitions",
-    "Page": "pages",
-    "Query": "query",
-    "Request": "exchange",
-    "Response": "exchange",
-    "ResultColumn": "results",
+    "Deleted": "protocol.pages",
+    "Expand": "queries.query",
+    "Feed": "following.feed",
+    "FetchXml": "queries.query",
+    "Instance": "administration.discovery",
+    "Job": "administration.jobs",
+    "Key": "metadata.tables",
+    "LanePage": "lanes.lanes",
+    "LaneRead": "lanes.lanes",
+    "NewChoice": "administration.definitions",
+    "NewColumn": "administration.definitions",
+    "NewKey": "administration.definitions",
+    "NewTable": "administration.definitions",
+    "Page": "protocol.pages",
+    "Query": "queries.query",
+    "Request": "protocol.exchange",
+    "Response": "protocol.exchange",
+    "ResultColumn": "reading.results",
     "RetryPolicy": "throttle",
-    "RowOutcome": "bulk",
-    "SavedQuery": "query",
-    "Source": "query",
-    "Started": "jobs",
-    "Step": "endpoints",
-    "StoredFile": "files",
-    "Table": "tables",
-    "Upserted": "rows",
-    "all_of": "conditions",
-    "any_of": "conditions",
-    "column": "conditions",
-    "instances": "discovery",
-    "Webhook": "endpoints",
-    "Window": "windows",
-    "WriteOptions": "options",
+    "RowOutcome": "loading.bulk",
+    "SavedQuery": "queries.query",
+    "Source": "queries.query",
+    "Started": "administration.jobs",
+    "Step": "administration.endpoints",
+    "StoredFile": "file_columns.files",
+    "Table": "metadata.tables",
+    "Upserted": "rows.rows",
+    "all_of": "queries.conditions",
+    "any_of": "queries.conditions",
+    "column": "queries.conditions",
+    "instances": "administration.discovery",
+    "named": "reading.results",
+    "Webhook": "administration.endpoints",
+    "Window": "lanes.windows",
+    "WriteOptions": "protocol.options",
 }
 
 

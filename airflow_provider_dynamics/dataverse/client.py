@@ -15,36 +15,38 @@ from urllib.parse import urlsplit
 from airflow_provider_dynamics.auth.bearer import BearerAuth
 from airflow_provider_dynamics.auth.credentials import Credential
 from airflow_provider_dynamics.auth.network import NO_PORT, Network, is_loopback, origin
-from airflow_provider_dynamics.dataverse import changes, counts, odata, sources
-from airflow_provider_dynamics.dataverse import lanes as lane_reading
-from airflow_provider_dynamics.dataverse.associations import Associations
-from airflow_provider_dynamics.dataverse.bulk import OPERATIONS, BulkWrite, Operation, ask_ahead, bulk
-from airflow_provider_dynamics.dataverse.conditions import Condition
-from airflow_provider_dynamics.dataverse.customizing import Schema
-from airflow_provider_dynamics.dataverse.exchange import Request
-from airflow_provider_dynamics.dataverse.feed import OVERLAP, Feed, Means
-from airflow_provider_dynamics.dataverse.files import Files
-from airflow_provider_dynamics.dataverse.finding import Values, find_rows
-from airflow_provider_dynamics.dataverse.jobs import Jobs
-from airflow_provider_dynamics.dataverse.lanes import LaneRead
-from airflow_provider_dynamics.dataverse.metadata_gate import MetadataGate
-from airflow_provider_dynamics.dataverse.odata import Row
-from airflow_provider_dynamics.dataverse.operations import Operations
-from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
-from airflow_provider_dynamics.dataverse.pages import Page, decoded
-from airflow_provider_dynamics.dataverse.partitions import divided
-from airflow_provider_dynamics.dataverse.payloads import Blank
-from airflow_provider_dynamics.dataverse.query import Expand, Query, Source
-from airflow_provider_dynamics.dataverse.results import ResultColumn
-from airflow_provider_dynamics.dataverse.rows import RowKey, Rows
-from airflow_provider_dynamics.dataverse.servers import Server
-from airflow_provider_dynamics.dataverse.solutions import Solutions
-from airflow_provider_dynamics.dataverse.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.administration.customizing import Schema
+from airflow_provider_dynamics.dataverse.administration.jobs import Jobs
+from airflow_provider_dynamics.dataverse.administration.solutions import Solutions
+from airflow_provider_dynamics.dataverse.administration.webhooks import Webhooks
+from airflow_provider_dynamics.dataverse.calling.operations import Operations
+from airflow_provider_dynamics.dataverse.file_columns.files import Files
+from airflow_provider_dynamics.dataverse.following import changes
+from airflow_provider_dynamics.dataverse.following.feed import OVERLAP, Feed, Means
+from airflow_provider_dynamics.dataverse.lanes import lanes as lane_reading
+from airflow_provider_dynamics.dataverse.lanes.lanes import LaneRead
+from airflow_provider_dynamics.dataverse.lanes.partitions import divided
+from airflow_provider_dynamics.dataverse.lanes.windows import Window
+from airflow_provider_dynamics.dataverse.loading.bulk import OPERATIONS, BulkWrite, Operation, ask_ahead, bulk
+from airflow_provider_dynamics.dataverse.loading.tuning import MOST_AT_ONCE, UNHINTED, Pace
+from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.protocol import odata
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
+from airflow_provider_dynamics.dataverse.protocol.odata import Row
+from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions
+from airflow_provider_dynamics.dataverse.protocol.pages import Page, decoded
+from airflow_provider_dynamics.dataverse.protocol.servers import Server
+from airflow_provider_dynamics.dataverse.queries.conditions import Condition
+from airflow_provider_dynamics.dataverse.queries.query import Expand, Query, Source
+from airflow_provider_dynamics.dataverse.reading import counts, sources
+from airflow_provider_dynamics.dataverse.reading.finding import Values, find_rows
+from airflow_provider_dynamics.dataverse.reading.results import ResultColumn
+from airflow_provider_dynamics.dataverse.rows.associations import Associations
+from airflow_provider_dynamics.dataverse.rows.payloads import Blank
+from airflow_provider_dynamics.dataverse.rows.rows import RowKey, Rows
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
-from airflow_provider_dynamics.dataverse.transport import Transport
-from airflow_provider_dynamics.dataverse.tuning import MOST_AT_ONCE, UNHINTED, Pace
-from airflow_provider_dynamics.dataverse.webhooks import Webhooks
-from airflow_provider_dynamics.dataverse.windows import Window
+from airflow_provider_dynamics.dataverse.transport.metadata_gate import MetadataGate
+from airflow_provider_dynamics.dataverse.transport.transport import Transport
 from airflow_provider_dynamics.dataverse.writing import Writing
 
 __all__ = ["Client"]

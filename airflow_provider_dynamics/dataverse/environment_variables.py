@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse import errors, odata
-from airflow_provider_dynamics.dataverse.labels import CRM
-from airflow_provider_dynamics.dataverse.query import Query
-from airflow_provider_dynamics.dataverse.solution_files import Manifest
+from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.dataverse.administration.labels import CRM
+from airflow_provider_dynamics.dataverse.administration.solution_files import Manifest
+from airflow_provider_dynamics.dataverse.protocol import odata
+from airflow_provider_dynamics.dataverse.queries.query import Query
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.client import Client

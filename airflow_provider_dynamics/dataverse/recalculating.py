@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from airflow_provider_dynamics.dataverse import odata
 from airflow_provider_dynamics.dataverse.errors import DataverseError
-from airflow_provider_dynamics.dataverse.exchange import Request
+from airflow_provider_dynamics.dataverse.protocol import odata
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.client import Client

@@ -7,23 +7,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_dynamics.dataverse import batch, settled
-from airflow_provider_dynamics.dataverse import merge as merging
-from airflow_provider_dynamics.dataverse.actions import run_action
-from airflow_provider_dynamics.dataverse.associations import Associations
-from airflow_provider_dynamics.dataverse.batch import BatchOutcome
-from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
-from airflow_provider_dynamics.dataverse.exchange import Request
-from airflow_provider_dynamics.dataverse.functions import run_function
-from airflow_provider_dynamics.dataverse.odata import Row
-from airflow_provider_dynamics.dataverse.operations import Binding, Operations, table_of
-from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
-from airflow_provider_dynamics.dataverse.payloads import Blank
-from airflow_provider_dynamics.dataverse.row_requests import RowOperation, RowRequest
-from airflow_provider_dynamics.dataverse.rows import RowKey, Rows, Upserted
-from airflow_provider_dynamics.dataverse.tables import Tables
-from airflow_provider_dynamics.dataverse.transport import Transport
-from airflow_provider_dynamics.dataverse.writable import check_writable
+from airflow_provider_dynamics.dataverse.calling import merge as merging
+from airflow_provider_dynamics.dataverse.calling.actions import run_action
+from airflow_provider_dynamics.dataverse.calling.functions import run_function
+from airflow_provider_dynamics.dataverse.calling.operations import Binding, Operations, table_of
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
+from airflow_provider_dynamics.dataverse.protocol.odata import Row
+from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions
+from airflow_provider_dynamics.dataverse.rows import settled
+from airflow_provider_dynamics.dataverse.rows.associations import Associations
+from airflow_provider_dynamics.dataverse.rows.payloads import Blank
+from airflow_provider_dynamics.dataverse.rows.rows import RowKey, Rows, Upserted
+from airflow_provider_dynamics.dataverse.rows.writable import check_writable
+from airflow_provider_dynamics.dataverse.transport import batch
+from airflow_provider_dynamics.dataverse.transport.batch import BatchOutcome
+from airflow_provider_dynamics.dataverse.transport.change_sets import ChangeSet
+from airflow_provider_dynamics.dataverse.transport.row_requests import RowOperation, RowRequest
+from airflow_provider_dynamics.dataverse.transport.transport import Transport
 
 __all__ = ["Writing"]
 

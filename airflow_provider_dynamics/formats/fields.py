@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # reading metadata needs requests, a file's layout does not
-    from airflow_provider_dynamics.dataverse.results import ResultColumn
-    from airflow_provider_dynamics.dataverse.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.reading.results import ResultColumn
 
 MONEY_SCALE = 4
 """Storage of money keeps four decimal places, whatever precision a column or currency shows."""
@@ -89,7 +89,7 @@ def file_fields(table: Table, select: Sequence[str] = ()) -> tuple[Field, ...]:
 
     :raises FormatError: for a column the table does not have
     """
-    from airflow_provider_dynamics.dataverse.results import NOT_READ
+    from airflow_provider_dynamics.dataverse.reading.results import NOT_READ
 
     if select:
         names = list(dict.fromkeys(_logical_name(table, name) for name in select))

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow_provider_dynamics.dataverse.errors import BadRequest
-from airflow_provider_dynamics.dataverse.odata import IDS, LOOKUPS, guid
+from airflow_provider_dynamics.dataverse.protocol.odata import IDS, LOOKUPS, guid
 from airflow_provider_dynamics.formats.at_once import ARRAYS, ID, LISTS, units
 from airflow_provider_dynamics.formats.fields import FormatError, file_field
 from airflow_provider_dynamics.formats.values import (
@@ -23,7 +23,7 @@ from airflow_provider_dynamics.formats.values import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.tables import Column
+    from airflow_provider_dynamics.dataverse.metadata.tables import Column
 
 __all__ = ["Converted", "Incoming"]
 

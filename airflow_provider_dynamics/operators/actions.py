@@ -14,7 +14,7 @@ from airflow_provider_dynamics.operators.writing import OPTIONS, WritingOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_dynamics.dataverse.operations import Binding
+    from airflow_provider_dynamics.dataverse.calling.operations import Binding
 
 __all__ = ["DynamicsActionOperator", "DynamicsFunctionOperator", "bound_to"]
 
@@ -86,7 +86,7 @@ class DynamicsActionOperator(WritingOperator):
         :raises AirflowFailException: the environment does not offer it so, the service refuses, or the action is not
             ``repeatable`` and may have been carried out although no answer says so
         """
-        from airflow_provider_dynamics.dataverse.actions import in_doubt
+        from airflow_provider_dynamics.dataverse.calling.actions import in_doubt
         from airflow_provider_dynamics.dataverse.errors import DataverseError
 
         on, repeatable = bound_to(self.table, self.row_id, self.key), true("repeatable", self.repeatable)

@@ -188,7 +188,7 @@ class DynamicsOperator(Linked, BaseOperator):
         self, fields: Iterable[str], context: Context, jinja_env: jinja2.Environment
     ) -> list[str]:
         """Render the texts inside conditions and expands, which Airflow passes by, and return the other fields."""
-        from airflow_provider_dynamics.dataverse.query import mapped
+        from airflow_provider_dynamics.dataverse.queries.query import mapped
 
         def rendered(text: str) -> Any:
             return self.render_template(text, context, jinja_env)

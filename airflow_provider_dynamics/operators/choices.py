@@ -53,7 +53,7 @@ class DynamicsCreateChoiceOperator(DefinitionOperator):
         self.description = description
 
     def change(self, client: Client, options: WriteOptions) -> dict[str, Any]:
-        from airflow_provider_dynamics.dataverse.definitions import NewChoice
+        from airflow_provider_dynamics.dataverse.administration.definitions import NewChoice
 
         wanted = NewChoice(self.choice, self.options, self.display_name, self.description)
         return {"choice": self.choice, "status": client.schema.create_choice(wanted, options=options)}
@@ -99,7 +99,7 @@ class DynamicsAddOptionsOperator(DefinitionOperator):
         self.column = column
 
     def change(self, client: Client, options: WriteOptions) -> dict[str, Any]:
-        from airflow_provider_dynamics.dataverse.definitions import options_of
+        from airflow_provider_dynamics.dataverse.administration.definitions import options_of
 
         place = {"choice": self.choice, "table": self.table, "column": self.column}
         added = options_of(self.options)

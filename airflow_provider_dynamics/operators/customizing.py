@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.dataverse import Client, WriteOptions
-    from airflow_provider_dynamics.dataverse.definitions import NewColumn
+    from airflow_provider_dynamics.dataverse.administration.definitions import NewColumn
 
 __all__ = [
     "DefinitionOperator",
@@ -125,7 +125,7 @@ class DynamicsCreateTableOperator(DefinitionOperator):
         self.activities = activities
 
     def change(self, client: Client, options: WriteOptions) -> dict[str, Any]:
-        from airflow_provider_dynamics.dataverse.definitions import NewColumn, NewTable
+        from airflow_provider_dynamics.dataverse.administration.definitions import NewColumn, NewTable
 
         wanted = NewTable(
             self.table,
@@ -227,7 +227,7 @@ class DynamicsCreateColumnOperator(DefinitionOperator):
         self.columns = columns
 
     def change(self, client: Client, options: WriteOptions) -> dict[str, Any]:
-        from airflow_provider_dynamics.dataverse.definitions import NewColumn
+        from airflow_provider_dynamics.dataverse.administration.definitions import NewColumn
 
         given = [self.columns] if isinstance(self.columns, (Mapping, NewColumn)) else self.columns
         wanted: list[NewColumn] = [NewColumn.of(one) for one in given]

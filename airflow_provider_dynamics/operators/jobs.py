@@ -87,7 +87,7 @@ class DynamicsJobOperator(JobWaiter, WritingOperator):
         return (self.action, self.parameters, self.table, self.row_id, self.key, self.background)
 
     def start(self, client: Client, context: Context) -> Started:
-        from airflow_provider_dynamics.dataverse.actions import in_doubt
+        from airflow_provider_dynamics.dataverse.calling.actions import in_doubt
         from airflow_provider_dynamics.dataverse.errors import DataverseError
 
         try:

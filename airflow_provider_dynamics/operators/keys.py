@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.dataverse import Client, Job, Started
-    from airflow_provider_dynamics.dataverse.definitions import NewKey
+    from airflow_provider_dynamics.dataverse.administration.definitions import NewKey
 
 __all__ = ["DynamicsCreateKeyOperator"]
 
@@ -79,7 +79,7 @@ class DynamicsCreateKeyOperator(JobWaiter):
 
     def start(self, client: Client, context: Context) -> Started:
         from airflow_provider_dynamics.dataverse import Started
-        from airflow_provider_dynamics.dataverse.jobs import key_job
+        from airflow_provider_dynamics.dataverse.administration.jobs import key_job
 
         wanted = self._wanted()
         return Started(key_job(self.table, wanted.logical_name), "key", self._described(wanted))
@@ -88,7 +88,7 @@ class DynamicsCreateKeyOperator(JobWaiter):
         return {"job_id": None, "name": job.name, "status": "created", **self._answer}
 
     def _wanted(self) -> NewKey:
-        from airflow_provider_dynamics.dataverse.definitions import NewKey
+        from airflow_provider_dynamics.dataverse.administration.definitions import NewKey
 
         return NewKey(self.key, names(self.columns), self.display_name)
 

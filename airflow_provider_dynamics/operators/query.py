@@ -113,7 +113,7 @@ class DynamicsQueryOperator(DynamicsOperator):
         return rows
 
     def _source(self) -> Source:
-        from airflow_provider_dynamics.dataverse.sizes import LARGEST_PAGE
+        from airflow_provider_dynamics.dataverse.protocol.sizes import LARGEST_PAGE
 
         return source_of(
             self.table,
@@ -145,7 +145,7 @@ class DynamicsQueryOperator(DynamicsOperator):
 
     @staticmethod
     def _with_labels(client: Client, source: Source, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        from airflow_provider_dynamics.dataverse.results import named
+        from airflow_provider_dynamics.dataverse.reading.results import named
 
         columns = client.columns(source)
         return [named(row, columns) for row in rows]
@@ -168,7 +168,7 @@ def source_of(
 
     :raises AirflowFailException: they do not go together, or one of them cannot be
     """
-    from airflow_provider_dynamics.dataverse.query import FetchXml, Query, SavedQuery
+    from airflow_provider_dynamics.dataverse.queries.query import FetchXml, Query, SavedQuery
 
     asked = {name: value for name, value in query.items() if _is_given(value)}
     given = {"fetch_xml": fetch_xml, "saved_query": saved_query, "user_query": user_query}

@@ -12,7 +12,7 @@ from airflow_provider_dynamics.operators.writing import OPTIONS, WritingOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_dynamics.dataverse.rows import RowKey
+    from airflow_provider_dynamics.dataverse.rows.rows import RowKey
 
 __all__ = ["DynamicsAssociateOperator", "DynamicsDisassociateOperator", "DynamicsMergeRowsOperator"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.dataverse import Client, Expand
-    from airflow_provider_dynamics.dataverse.payloads import Blank
+    from airflow_provider_dynamics.dataverse.rows.payloads import Blank
 
 __all__ = [
     "DynamicsCreateRowOperator",

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.dataverse import Client, Job, Started
-    from airflow_provider_dynamics.dataverse.solution_files import Manifest
-    from airflow_provider_dynamics.dataverse.solutions import Solution
+    from airflow_provider_dynamics.dataverse.administration.solution_files import Manifest
+    from airflow_provider_dynamics.dataverse.administration.solutions import Solution
     from airflow_provider_dynamics.triggers import DynamicsJobTrigger
 
 __all__ = ["DynamicsImportSolutionOperator"]
@@ -107,7 +107,7 @@ class DynamicsImportSolutionOperator(ReachingOperator):
 
     def _held(self, client: Client, manifest: Manifest) -> bool:
         """Say whether this version waits already; the service lets no second one wait beside it."""
-        from airflow_provider_dynamics.dataverse.solutions import HOLDING
+        from airflow_provider_dynamics.dataverse.administration.solutions import HOLDING
 
         found = client.solutions.get(f"{manifest.name}{HOLDING}")
         if found is not None and found.version != manifest.version:
@@ -155,8 +155,8 @@ class DynamicsImportSolutionOperator(ReachingOperator):
 
     def failed(self, client: Client, job: Job) -> None:
         """Raise what the import's log says, in words; the job's own message holds a document that nobody can read."""
+        from airflow_provider_dynamics.dataverse.administration.import_results import refusal_in
         from airflow_provider_dynamics.dataverse.errors import DataverseError
-        from airflow_provider_dynamics.dataverse.import_results import refusal_in
 
         results = None
         try:
@@ -202,7 +202,7 @@ class DynamicsImportSolutionOperator(ReachingOperator):
         return False
 
     def _read(self) -> tuple[bytes, Manifest]:
-        from airflow_provider_dynamics.dataverse.solution_files import manifest_of
+        from airflow_provider_dynamics.dataverse.administration.solution_files import manifest_of
 
         source = solution_place("source_path", self.source_path, self.source_conn_id)
         try:

@@ -145,7 +145,7 @@ class DynamicsExportSolutionOperator(SolutionOperator):
 
     def finished(self, client: Client, job: Job) -> dict[str, Any]:
         """Fetch what the job has made and write it."""
-        from airflow_provider_dynamics.dataverse.solution_files import manifest_of
+        from airflow_provider_dynamics.dataverse.administration.solution_files import manifest_of
         from airflow_provider_dynamics.formats.storage import replacing
 
         zipped = client.solutions.download(self._answer["ExportJobId"])
@@ -187,7 +187,7 @@ class DynamicsUpgradeSolutionOperator(ReachingOperator, SolutionOperator):
         self.version = version
 
     def without_job(self, client: Client, context: Context) -> dict[str, Any] | None:
-        from airflow_provider_dynamics.dataverse.solutions import HOLDING
+        from airflow_provider_dynamics.dataverse.administration.solutions import HOLDING
 
         client.solutions.check_allowed("upgrading a solution")
         name = self._name()

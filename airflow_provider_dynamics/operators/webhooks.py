@@ -14,7 +14,7 @@ from airflow_provider_dynamics.retry import airflow_errors
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_dynamics.dataverse.endpoints import Mode, Registration, Step
+    from airflow_provider_dynamics.dataverse.administration.endpoints import Mode, Registration, Step
 
 __all__ = ["DynamicsRegisterWebhookOperator"]
 
@@ -106,7 +106,7 @@ class DynamicsRegisterWebhookOperator(DynamicsOperator):
             return client.webhooks.remove(name, names(self.tables))
 
     def _steps(self) -> list[Step]:
-        from airflow_provider_dynamics.dataverse.endpoints import Mode, Step
+        from airflow_provider_dynamics.dataverse.administration.endpoints import Mode, Step
 
         one_of("mode", self.mode, get_args(Mode))
         tables, messages, columns = names(self.tables), names(self.messages), dict(self.columns or {})

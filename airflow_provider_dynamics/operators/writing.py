@@ -11,7 +11,7 @@ from airflow_provider_dynamics.operators.base import DynamicsOperator, names, tr
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import WriteOptions
-    from airflow_provider_dynamics.dataverse.rows import RowKey
+    from airflow_provider_dynamics.dataverse.rows.rows import RowKey
 
 __all__ = ["OPTIONS", "WritingOperator", "row_key"]
 

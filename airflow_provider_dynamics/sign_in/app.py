@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from airflow_provider_dynamics.dataverse.discovery import Instance
+    from airflow_provider_dynamics.dataverse.administration.discovery import Instance
 
 __all__ = ["airflows_app", "build_app"]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_dynamics.auth.authority import Signed
     from airflow_provider_dynamics.auth.code_flow import CodeFlow
-    from airflow_provider_dynamics.dataverse.discovery import Instance
+    from airflow_provider_dynamics.dataverse.administration.discovery import Instance
 
 __all__ = ["Desk", "Outside", "Visit"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse.sorting import ID_BYTES, Sorter, pack, unpack
-from airflow_provider_dynamics.dataverse.window_place import VERSION
+from airflow_provider_dynamics.dataverse.following.sorting import ID_BYTES, Sorter, pack, unpack
+from airflow_provider_dynamics.dataverse.following.window_place import VERSION
 from airflow_provider_dynamics.transfers.keys import (
     CERTAIN,
     GONE,
@@ -24,7 +24,7 @@ from airflow_provider_dynamics.transfers.keys import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.feed import Feed
+    from airflow_provider_dynamics.dataverse.following.feed import Feed
     from airflow_provider_dynamics.formats import Field, Writer
 
 __all__ = ["ChangeFile", "Torn", "Written", "change_fields"]

@@ -168,7 +168,7 @@ class DynamicsChangesToObjectStorageOperator(DynamicsOperator):
             )
 
     def _query(self) -> Query:
-        from airflow_provider_dynamics.dataverse.query import Query
+        from airflow_provider_dynamics.dataverse.queries.query import Query
 
         return Query(self.table, select=names(self.select), labels=self.labels)
 

@@ -298,7 +298,7 @@ class DynamicsFileToObjectStorageOperator(FileMover):
     def _rows(self, client: Client, template: PathTemplate) -> Iterable[Mapping[str, Any]]:
         """Return the rows with the columns that the path needs."""
         from airflow_provider_dynamics.dataverse import Query, column
-        from airflow_provider_dynamics.dataverse.conditions import combined
+        from airflow_provider_dynamics.dataverse.queries.conditions import combined
 
         table, row = client.table(self.table), self._row()
         held = table.column(self.column)

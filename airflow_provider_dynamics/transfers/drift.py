@@ -81,7 +81,7 @@ _VALUES = re.compile(r"'(?:[^']|'')*'|\b\d[\w.:+-]*")
 
 def columns_key_source(source: Source) -> str:
     """Return what of a source says which columns it has, as text; rendered values must not make it another one."""
-    from airflow_provider_dynamics.dataverse.query import FetchXml, Query
+    from airflow_provider_dynamics.dataverse.queries.query import FetchXml, Query
 
     if isinstance(source, Query):
         apply = source.apply and _VALUES.sub("", source.apply)
@@ -99,7 +99,7 @@ def _expanded(expand: str | Sequence[Expand] | None) -> Any:
 
 
 def _without_gone(client: Client, source: Source, before: Remembered) -> Source:
-    from airflow_provider_dynamics.dataverse.query import Query
+    from airflow_provider_dynamics.dataverse.queries.query import Query
 
     if not isinstance(source, Query) or not source.select:
         return source

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse.window_place import PREFIX
+from airflow_provider_dynamics.dataverse.following.window_place import PREFIX
 from airflow_provider_dynamics.transfers.change_files import ChangeFile, Torn, Written
 from airflow_provider_dynamics.transfers.keys import Keys, order_number, sweep
 from airflow_provider_dynamics.transfers.snapshots import Previous, Snapshot
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.feed import Feed
+    from airflow_provider_dynamics.dataverse.following.feed import Feed
     from airflow_provider_dynamics.formats import Field
     from airflow_provider_dynamics.formats.storage import Place
     from airflow_provider_dynamics.state import Cursor, CursorStore

@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse.sorting import ID_BYTES, merged
+from airflow_provider_dynamics.dataverse.following.sorting import ID_BYTES, merged
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.formats.storage import Place

@@ -115,7 +115,7 @@ def part_window(
     :raises AirflowFailException: it is none, or was made for another table or filter, so that rows would belong to no
         partition, or `others` has no parts
     """
-    from airflow_provider_dynamics.dataverse.windows import Window
+    from airflow_provider_dynamics.dataverse.lanes.windows import Window
 
     if others:
         raise AirflowFailException(

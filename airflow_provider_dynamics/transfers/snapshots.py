@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse.sorting import ID_BYTES, Sorter, pack, unpack
+from airflow_provider_dynamics.dataverse.following.sorting import ID_BYTES, Sorter, pack, unpack
 from airflow_provider_dynamics.transfers.change_files import ROWS_AT_ONCE, Torn, Written
 from airflow_provider_dynamics.transfers.keys import both, only_left
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.feed import Feed
+    from airflow_provider_dynamics.dataverse.following.feed import Feed
     from airflow_provider_dynamics.formats import Field, Prepared, Writer
     from airflow_provider_dynamics.formats.storage import Place
 

@@ -92,8 +92,8 @@ def find_rows(
     rows there are, counted as far as the condition goes: up to `min_rows` where there is no `max_rows`. It is one
     request for a few ids; the service counts where a condition is about many rows.
     """
-    from airflow_provider_dynamics.dataverse.conditions import column, combined
-    from airflow_provider_dynamics.dataverse.odata import guid
+    from airflow_provider_dynamics.dataverse.protocol.odata import guid
+    from airflow_provider_dynamics.dataverse.queries.conditions import column, combined
 
     where = filter
     if row_id:

@@ -30,7 +30,7 @@ from airflow_provider_dynamics.triggers.watching import (
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.odata import Row
+    from airflow_provider_dynamics.dataverse.protocol.odata import Row
 
 __all__ = ["PAGE", "Tracking"]
 
@@ -146,7 +146,7 @@ class Tracking:
 
     def _since_start(self, row: Row) -> bool:
         """Say whether the back-fill wants a row of the pass."""
-        from airflow_provider_dynamics.dataverse.window_place import time_of
+        from airflow_provider_dynamics.dataverse.following.window_place import time_of
 
         if self._watch.start is None or not row.get(MODIFIED):
             return False

@@ -18,7 +18,7 @@ from airflow_provider_dynamics.triggers.watching import MODIFIED, Ask, Gathered,
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.window_place import WindowPlace
+    from airflow_provider_dynamics.dataverse.following.window_place import WindowPlace
 
 __all__ = ["MAX_KEPT", "Versions"]
 
@@ -105,7 +105,7 @@ class Versions:
         self._watch.check(client).column(MODIFIED)
 
     def _mark(self, client: Client) -> WindowPlace:
-        from airflow_provider_dynamics.dataverse.window_place import WindowPlace
+        from airflow_provider_dynamics.dataverse.following.window_place import WindowPlace
 
         select = [client.table(self._watch.table).primary_id]
         feed = client.feed(
@@ -141,7 +141,7 @@ class Versions:
 
     async def _follow(self, ask: Ask, environment: str, link: str) -> Step:
         """Read what was written since a place; what was read is not read again after a problem between two pages."""
-        from airflow_provider_dynamics.dataverse.window_place import WindowPlace
+        from airflow_provider_dynamics.dataverse.following.window_place import WindowPlace
 
         earlier, look = WindowPlace.parse(link), self._look
         if look is None or look.since != link:
@@ -163,7 +163,7 @@ class Versions:
     async def _window(self, ask: Ask, look: _Look, earlier: WindowPlace) -> None:
         """Read all pages of a window; one of which a page is gone is read anew the next time."""
         from airflow_provider_dynamics.dataverse.errors import BadRequest, NotFound
-        from airflow_provider_dynamics.dataverse.feed import OVERLAP
+        from airflow_provider_dynamics.dataverse.following.feed import OVERLAP
 
         try:
             await self._read_on(ask, look, earlier)
@@ -176,7 +176,7 @@ class Versions:
 
     async def _read_on(self, ask: Ask, look: _Look, since: WindowPlace) -> None:
         """Read the window page by page, and gather what nobody has been told of in its present version."""
-        from airflow_provider_dynamics.dataverse.feed import OVERLAP
+        from airflow_provider_dynamics.dataverse.following.feed import OVERLAP
 
         told = self._recent or {}
         while True:
@@ -192,8 +192,8 @@ class Versions:
     def _read(
         self, client: Client, *, where: str | None, after: str | None, page_size: int | None = None
     ) -> _Read:
-        from airflow_provider_dynamics.dataverse.conditions import combined
-        from airflow_provider_dynamics.dataverse.query import Query
+        from airflow_provider_dynamics.dataverse.queries.conditions import combined
+        from airflow_provider_dynamics.dataverse.queries.query import Query
 
         table = client.table(self._watch.table)
         counts_by = VERSION if VERSION in table.columns else MODIFIED
@@ -222,7 +222,7 @@ class Versions:
 
 def _later(version: Any, mark: WindowPlace) -> bool:
     """Say whether a row was written after a mark was made."""
-    from airflow_provider_dynamics.dataverse.window_place import time_of
+    from airflow_provider_dynamics.dataverse.following.window_place import time_of
 
     if version is None or mark.high is None:
         return True
@@ -241,8 +241,8 @@ def _until(earlier: WindowPlace, mark: WindowPlace) -> WindowPlace:
 
     Its time of change never goes back, as the latest one does when that row is deleted: older rows would be told again.
     """
-    from airflow_provider_dynamics.dataverse.feed import OVERLAP
-    from airflow_provider_dynamics.dataverse.window_place import time_of
+    from airflow_provider_dynamics.dataverse.following.feed import OVERLAP
+    from airflow_provider_dynamics.dataverse.following.window_place import time_of
 
     if _unmoved(earlier, mark):
         return earlier

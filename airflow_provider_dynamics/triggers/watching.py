@@ -16,7 +16,7 @@ from airflow_provider_dynamics.triggers.payloads import Change, batched, change,
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Table
 
 __all__ = [
     "IDS_AT_ONCE",
@@ -157,8 +157,8 @@ def matching_now(
     client: Client, watch: Watch, row_ids: Sequence[str], filter: str | None
 ) -> dict[str, Change]:
     """Return, by their ids, which of at most `IDS_AT_ONCE` rows exist and match the filter, in one request."""
-    from airflow_provider_dynamics.dataverse.conditions import column, combined
-    from airflow_provider_dynamics.dataverse.query import Query
+    from airflow_provider_dynamics.dataverse.queries.conditions import column, combined
+    from airflow_provider_dynamics.dataverse.queries.query import Query
 
     table = client.table(watch.table)
     where = combined(column(table.primary_id).is_in(row_ids), filter)

@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from airflow_provider_dynamics.auth.network import is_loopback
 from airflow_provider_dynamics.connection.webhook_address import CONN_ID
-from airflow_provider_dynamics.dataverse.endpoints import KEY_HEADER
+from airflow_provider_dynamics.dataverse.administration.endpoints import KEY_HEADER
 from airflow_provider_dynamics.webhooks.gathering import TooMany
 from airflow_provider_dynamics.webhooks.ledger import Entry, NotRecorded, Outcome
 from airflow_provider_dynamics.webhooks.places import Place, Places

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import Query, WriteOptions
-from airflow_provider_dynamics.dataverse.definitions import NewColumn, NewTable
+from airflow_provider_dynamics.dataverse.administration.definitions import NewColumn, NewTable
 
 NAME = "ctx_sales"
 _PUBLISHER = {

@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from airflow_provider_dynamics.dataverse.definitions import NewColumn
+from airflow_provider_dynamics.dataverse.administration.definitions import NewColumn
 from airflow_provider_dynamics.operators import (
     DynamicsAddOptionsOperator,
     DynamicsCreateChoiceOperator,

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_dynamics.dataverse import WriteOptions
-from airflow_provider_dynamics.dataverse.definitions import NewColumn
+from airflow_provider_dynamics.dataverse.administration.definitions import NewColumn
 from airflow_provider_dynamics.hooks import DynamicsHook
 from tests.airflow import contoso_solution
 

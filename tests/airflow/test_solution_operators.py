@@ -11,7 +11,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.definitions import NewColumn
+from airflow_provider_dynamics.dataverse.administration.definitions import NewColumn
 from airflow_provider_dynamics.hooks import DynamicsHook
 from airflow_provider_dynamics.operators import (
     DynamicsExportSolutionOperator,

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from airflow_provider_dynamics.assets import changed_rows, table_asset
-from airflow_provider_dynamics.dataverse.endpoints import KEY_HEADER
+from airflow_provider_dynamics.dataverse.administration.endpoints import KEY_HEADER
 from airflow_provider_dynamics.webhooks import database
 from airflow_provider_dynamics.webhooks.app import build_app
 from airflow_provider_dynamics.webhooks.ledger import KEPT, Entry, Ledger, NotRecorded, seen_posts

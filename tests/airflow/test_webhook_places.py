@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_provider_dynamics.dataverse.endpoints import KEY_HEADER
+from airflow_provider_dynamics.dataverse.administration.endpoints import KEY_HEADER
 from airflow_provider_dynamics.webhooks.app import airflows_app, place_of
 from tests.webhooks.bodies import body
 

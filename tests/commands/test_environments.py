@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_dynamics.auth.tokens import SHARED
 from airflow_provider_dynamics.commands.environments import as_text, environments
 from airflow_provider_dynamics.connection import Settings
-from airflow_provider_dynamics.dataverse.discovery import Instance
+from airflow_provider_dynamics.dataverse.administration.discovery import Instance
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_dynamics.commands import webhooks
 from airflow_provider_dynamics.dataverse import Step, Webhook
-from airflow_provider_dynamics.dataverse.endpoints import Registration
+from airflow_provider_dynamics.dataverse.administration.endpoints import Registration
 
 KEY = "webhook-key-of-the-commands"
 URL = "http://localhost:8080/dynamics/events/crm"

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.exchange import Request, Response
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.throttle import Stop
 
 MISSING_XML = (

@@ -16,11 +16,11 @@ import pytest
 
 from airflow_provider_dynamics.auth import StaticToken
 from airflow_provider_dynamics.dataverse import Client, Clock, errors
-from airflow_provider_dynamics.dataverse.batch import BatchOutcome
-from airflow_provider_dynamics.dataverse.exchange import Request, Response
-from airflow_provider_dynamics.dataverse.rows import Rows
-from airflow_provider_dynamics.dataverse.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
+from airflow_provider_dynamics.dataverse.rows.rows import Rows
 from airflow_provider_dynamics.dataverse.throttle import Stop
+from airflow_provider_dynamics.dataverse.transport.batch import BatchOutcome
 
 ENVIRONMENT = "https://contoso.crm.dynamics.com"
 

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.batch import BatchOutcome
-from airflow_provider_dynamics.dataverse.exchange import Request, Response
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.throttle import Stop
+from airflow_provider_dynamics.dataverse.transport.batch import BatchOutcome
 
 ROOT = "https://contoso.crm.dynamics.com/api/data/v9.2/"
 START = datetime(2020, 1, 1, tzinfo=timezone.utc)

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from airflow_provider_dynamics.dataverse import Request, errors
-from airflow_provider_dynamics.dataverse.batch import parts
+from airflow_provider_dynamics.dataverse.transport.batch import parts
 from tests.dataverse.conftest import ENVIRONMENT
 
 ROOT = f"{ENVIRONMENT}/api/data/v9.2/"

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, errors
-from airflow_provider_dynamics.dataverse.options import WriteOptions
+from airflow_provider_dynamics.dataverse.protocol.options import WriteOptions
 
 
 @pytest.fixture

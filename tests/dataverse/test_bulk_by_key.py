@@ -7,9 +7,9 @@ import json
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.options import WriteOptions
-from airflow_provider_dynamics.dataverse.resolving import Resolver
-from airflow_provider_dynamics.dataverse.targets import Target
+from airflow_provider_dynamics.dataverse.loading.resolving import Resolver
+from airflow_provider_dynamics.dataverse.loading.targets import Target
+from airflow_provider_dynamics.dataverse.protocol.options import WriteOptions
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from tests.dataverse.writing import poison, row_id, write
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.options import WriteOptions
+from airflow_provider_dynamics.dataverse.protocol.options import WriteOptions
 from tests.dataverse.writing import lose_answers, named, numbered, poison, row_id, write
 
 

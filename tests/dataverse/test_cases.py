@@ -16,18 +16,10 @@ from xml.etree.ElementTree import canonicalize, tostring
 import pytest
 from defusedxml.ElementTree import fromstring
 
-from airflow_provider_dynamics.dataverse import (
-    Expand,
-    FetchXml,
-    Query,
-    Request,
-    Upserted,
-    column,
-    errors,
-)
-from airflow_provider_dynamics.dataverse.answers import from_response
-from airflow_provider_dynamics.dataverse.batch import parts
-from airflow_provider_dynamics.dataverse.fetch_xml import Place, cookie_of
+from airflow_provider_dynamics.dataverse import Expand, FetchXml, Query, Request, Upserted, column, errors
+from airflow_provider_dynamics.dataverse.protocol.answers import from_response
+from airflow_provider_dynamics.dataverse.reading.fetch_xml import Place, cookie_of
+from airflow_provider_dynamics.dataverse.transport.batch import parts
 
 ENVIRONMENT = "https://yourorg.api.crm.dynamics.com"
 CASES = {

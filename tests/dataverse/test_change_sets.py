@@ -8,7 +8,7 @@ import re
 import pytest
 
 from airflow_provider_dynamics.dataverse import ChangeSet, Request, errors
-from airflow_provider_dynamics.dataverse.change_sets import is_reference
+from airflow_provider_dynamics.dataverse.transport.change_sets import is_reference
 from tests.dataverse.conftest import ENVIRONMENT
 
 ROOT = f"{ENVIRONMENT}/api/data/v9.2/"

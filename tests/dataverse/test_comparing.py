@@ -7,8 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_dynamics.dataverse.comparing import compared_columns, differences, readable, restored
-from airflow_provider_dynamics.dataverse.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.rows.comparing import (
+    compared_columns,
+    differences,
+    readable,
+    restored,
+)
 
 ONE, OTHER = "d6f193fc-ce85-e611-80d8-00155d2a68de", "c59648c3-68f7-e511-80d3-00155db53318"
 TARGET = "@Microsoft.Dynamics.CRM.lookuplogicalname"

@@ -11,8 +11,8 @@ import pandas
 import pytest
 
 from airflow_provider_dynamics.dataverse import Query, any_of, column, errors
-from airflow_provider_dynamics.dataverse import odata as spelling
-from airflow_provider_dynamics.dataverse.conditions import combined, odata
+from airflow_provider_dynamics.dataverse.protocol import odata as spelling
+from airflow_provider_dynamics.dataverse.queries.conditions import combined, odata
 
 BERLIN = timezone(timedelta(hours=1))
 ROW = "00000000-0000-0000-0000-00000000abcd"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dynamics.dataverse import csdl, errors
-from airflow_provider_dynamics.dataverse.csdl import Parameter
+from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.dataverse.calling import csdl
+from airflow_provider_dynamics.dataverse.calling.csdl import Parameter
 from tests.dataverse.metadata_document import DOCUMENT, document
 
 

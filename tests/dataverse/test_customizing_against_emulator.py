@@ -8,8 +8,13 @@ import pytest
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, RetryPolicy, WriteOptions, errors
-from airflow_provider_dynamics.dataverse.definitions import NewChoice, NewColumn, NewKey, NewTable
-from airflow_provider_dynamics.dataverse.jobs import key_job
+from airflow_provider_dynamics.dataverse.administration.definitions import (
+    NewChoice,
+    NewColumn,
+    NewKey,
+    NewTable,
+)
+from airflow_provider_dynamics.dataverse.administration.jobs import key_job
 
 ORDER = NewTable(
     "new_Order",

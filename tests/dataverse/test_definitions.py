@@ -6,15 +6,15 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_dynamics.dataverse import differences
-from airflow_provider_dynamics.dataverse.definitions import (
+from airflow_provider_dynamics.dataverse.administration import differences
+from airflow_provider_dynamics.dataverse.administration.definitions import (
     NewChoice,
     NewColumn,
     NewKey,
     NewTable,
     options_of,
 )
-from airflow_provider_dynamics.dataverse.labels import label
+from airflow_provider_dynamics.dataverse.administration.labels import label
 
 
 def words(found):

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_dynamics.auth import ClientSecret, StaticToken
 from airflow_provider_dynamics.auth.network import Network
 from airflow_provider_dynamics.dataverse import RetryPolicy, errors
-from airflow_provider_dynamics.dataverse.discovery import instances
+from airflow_provider_dynamics.dataverse.administration.discovery import instances
 
 CASES = Path(__file__).parents[1] / "cases" / "discovery.json"
 DIRECTORY = "https://globaldisco.crm.dynamics.com"

@@ -9,10 +9,10 @@ import requests
 
 from airflow_provider_dynamics.auth import BearerAuth, Network, StaticToken
 from airflow_provider_dynamics.dataverse import RetryPolicy, errors
-from airflow_provider_dynamics.dataverse.answers import from_response
-from airflow_provider_dynamics.dataverse.exchange import Request
+from airflow_provider_dynamics.dataverse.protocol.answers import from_response
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.transport import Transport
+from airflow_provider_dynamics.dataverse.transport.transport import Transport
 
 ENVIRONMENT = "https://contoso.crm.dynamics.com"
 CHUNK = Request(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
-from airflow_provider_dynamics.dataverse import Client, errors, query_functions
-from airflow_provider_dynamics.dataverse.conditions import ColumnName
+from airflow_provider_dynamics.dataverse import Client, errors
+from airflow_provider_dynamics.dataverse.queries import query_functions
+from airflow_provider_dynamics.dataverse.queries.conditions import ColumnName
 
 PAGE = (Path(__file__).parents[2] / "docs" / "queries.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

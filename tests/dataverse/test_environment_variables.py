@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.dataverse.administration.solution_files import manifest_of
 from airflow_provider_dynamics.dataverse.environment_variables import (
     component_parameters,
     set_connection_reference,
     set_environment_variable,
 )
-from airflow_provider_dynamics.dataverse.solution_files import manifest_of
 from tests.dataverse.administering import solution_zip
 
 DEFINITION, VALUE = "environmentvariabledefinitionid", "environmentvariablevalueid"

@@ -7,8 +7,9 @@ import pickle
 
 import pytest
 
-from airflow_provider_dynamics.dataverse import codes, errors
-from airflow_provider_dynamics.dataverse.answers import from_response
+from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.dataverse.protocol import codes
+from airflow_provider_dynamics.dataverse.protocol.answers import from_response
 
 NOW = 1_800_000_000.0
 

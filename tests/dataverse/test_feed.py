@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, errors
-from airflow_provider_dynamics.dataverse.window_place import WindowPlace
+from airflow_provider_dynamics.dataverse.following.window_place import WindowPlace
 
 UNTRACKED = "transactioncurrency"
 

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, FetchXml, Query, any_of, column, errors
-from airflow_provider_dynamics.dataverse.conditions import odata
-from airflow_provider_dynamics.dataverse.fetch_conditions import document
+from airflow_provider_dynamics.dataverse.queries.conditions import odata
+from airflow_provider_dynamics.dataverse.reading.fetch_conditions import document
 
 SOME = uuid.UUID("00000000-0000-0000-0000-000000000001")
 

@@ -11,8 +11,8 @@ from defusedxml.ElementTree import fromstring
 
 from airflow_provider_dynamics.dataverse import FetchXml, errors
 from airflow_provider_dynamics.dataverse.errors import BadFetchXml
-from airflow_provider_dynamics.dataverse.fetch_document import Document
-from airflow_provider_dynamics.dataverse.fetch_xml import cookie_of, read
+from airflow_provider_dynamics.dataverse.queries.fetch_document import Document
+from airflow_provider_dynamics.dataverse.reading.fetch_xml import cookie_of, read
 from airflow_provider_dynamics.dataverse.throttle import Stop
 
 NAMES = "<fetch><entity name='account'><attribute name='name'/></entity></fetch>"

@@ -8,10 +8,10 @@ from urllib.parse import quote
 import pytest
 
 from airflow_provider_dynamics.dataverse import WriteOptions, errors
-from airflow_provider_dynamics.dataverse.exchange import Response
-from airflow_provider_dynamics.dataverse.file_blocks import BLOCK
-from airflow_provider_dynamics.dataverse.files import Files
-from airflow_provider_dynamics.dataverse.tables import Tables
+from airflow_provider_dynamics.dataverse.file_columns.file_blocks import BLOCK
+from airflow_provider_dynamics.dataverse.file_columns.files import Files
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
+from airflow_provider_dynamics.dataverse.protocol.exchange import Response
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from tests.dataverse.conftest import DEFINITION, attribute, ok
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, errors
-from airflow_provider_dynamics.dataverse.exchange import Response
-from airflow_provider_dynamics.dataverse.finding import find_rows
-from airflow_provider_dynamics.dataverse.folding import folded
-from airflow_provider_dynamics.dataverse.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.protocol.exchange import Response
+from airflow_provider_dynamics.dataverse.reading.finding import find_rows
+from airflow_provider_dynamics.dataverse.reading.folding import folded
 
 
 def text_column(name: str, **details: Any) -> Column:

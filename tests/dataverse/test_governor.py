@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.budgets import Refusal
-from airflow_provider_dynamics.dataverse.governor import Governor
 from airflow_provider_dynamics.dataverse.throttle import Stop
+from airflow_provider_dynamics.dataverse.transport.budgets import Refusal
+from airflow_provider_dynamics.dataverse.transport.governor import Governor
 from airflow_provider_dynamics.emulator.limits import DEFAULTS, Limits
 from tests.dataverse.virtual_time import VirtualClock
 

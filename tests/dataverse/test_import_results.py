@@ -6,8 +6,8 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
-from airflow_provider_dynamics.dataverse.import_results import refusal_in, results_of
-from airflow_provider_dynamics.dataverse.missing import (
+from airflow_provider_dynamics.dataverse.administration.import_results import refusal_in, results_of
+from airflow_provider_dynamics.dataverse.administration.missing import (
     Component,
     MissingDependency,
     kind_of,

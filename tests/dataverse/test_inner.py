@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dynamics.dataverse.exchange import Request
-from airflow_provider_dynamics.dataverse.inner import completed
-from airflow_provider_dynamics.dataverse.pages import walk
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
+from airflow_provider_dynamics.dataverse.protocol.pages import walk
+from airflow_provider_dynamics.dataverse.reading.inner import completed
 from airflow_provider_dynamics.dataverse.throttle import Stop
 
 FIRST = Request("GET", "accounts?$expand=tasks", {"Prefer": "odata.maxpagesize=2"})

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_dynamics.dataverse import FetchXml, Query, Window, errors
-from airflow_provider_dynamics.dataverse.lanes import LaneRead, check
-from airflow_provider_dynamics.dataverse.tables import Tables
+from airflow_provider_dynamics.dataverse.lanes.lanes import LaneRead, check
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from tests.dataverse.divided import START, TYPES, DividedTable, second
 

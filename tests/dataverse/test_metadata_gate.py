@@ -9,9 +9,9 @@ import pytest
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, errors
-from airflow_provider_dynamics.dataverse.change_sets import ChangeSet
-from airflow_provider_dynamics.dataverse.exchange import Request
-from airflow_provider_dynamics.dataverse.metadata_gate import MetadataGate
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
+from airflow_provider_dynamics.dataverse.transport.change_sets import ChangeSet
+from airflow_provider_dynamics.dataverse.transport.metadata_gate import MetadataGate
 
 ID = str(uuid.UUID(int=7))
 ROOT = "https://contoso.crm.dynamics.com/api/data/v9.2/"

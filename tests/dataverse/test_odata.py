@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dynamics.dataverse import errors, odata
+from airflow_provider_dynamics.dataverse import errors
+from airflow_provider_dynamics.dataverse.protocol import odata
 
 ID = "D6F193FC-CE85-E611-80D8-00155D2A68DE"
 OSLO = timezone(timedelta(hours=2))

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_dynamics.dataverse import WriteOptions, csdl, errors
-from airflow_provider_dynamics.dataverse.actions import in_doubt, run_action
-from airflow_provider_dynamics.dataverse.exchange import Response
-from airflow_provider_dynamics.dataverse.functions import run_function
-from airflow_provider_dynamics.dataverse.operations import Operations
-from airflow_provider_dynamics.dataverse.rows import Rows
-from airflow_provider_dynamics.dataverse.tables import Tables
+from airflow_provider_dynamics.dataverse import WriteOptions, errors
+from airflow_provider_dynamics.dataverse.calling import csdl
+from airflow_provider_dynamics.dataverse.calling.actions import in_doubt, run_action
+from airflow_provider_dynamics.dataverse.calling.functions import run_function
+from airflow_provider_dynamics.dataverse.calling.operations import Operations
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
+from airflow_provider_dynamics.dataverse.protocol.exchange import Response
+from airflow_provider_dynamics.dataverse.rows.rows import Rows
 from tests.dataverse.metadata_document import DOCUMENT
 
 ID = "56ae8258-4878-e511-80d4-00155d2a68d1"

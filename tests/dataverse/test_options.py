@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dynamics.dataverse import WriteOptions, errors
-from airflow_provider_dynamics.dataverse.options import NO_OPTIONS
+from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS
 
 ID = "45e0c603-0d0b-466e-a286-d7fc1cda8361"
 

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.changes import follow
-from airflow_provider_dynamics.dataverse.exchange import Request, Response
-from airflow_provider_dynamics.dataverse.pages import Page, walk
+from airflow_provider_dynamics.dataverse.following.changes import follow
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
+from airflow_provider_dynamics.dataverse.protocol.pages import Page, walk
 from airflow_provider_dynamics.dataverse.throttle import Stop
 
 DELTA = "https://contoso.crm.dynamics.com/api/data/v9.2/accounts?$deltatoken=1"

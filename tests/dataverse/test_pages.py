@@ -9,9 +9,9 @@ from decimal import Decimal
 import pytest
 
 from airflow_provider_dynamics.dataverse import Query, RetryPolicy, errors
-from airflow_provider_dynamics.dataverse.exchange import Request
-from airflow_provider_dynamics.dataverse.pages import walk
-from airflow_provider_dynamics.dataverse.reading import query_request
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
+from airflow_provider_dynamics.dataverse.protocol.pages import walk
+from airflow_provider_dynamics.dataverse.reading.reading import query_request
 from airflow_provider_dynamics.dataverse.throttle import Stop
 
 ENVIRONMENT = "https://contoso.crm.dynamics.com"
@@ -157,7 +157,7 @@ def test_cancelling_ends_a_walk_even_while_an_answer_is_on_its_way(answer_of):
     ],
 )
 def test_an_answer_that_is_no_page_is_an_error(body, ahead):
-    from airflow_provider_dynamics.dataverse.exchange import Response
+    from airflow_provider_dynamics.dataverse.protocol.exchange import Response
 
     class Odd:
         def send(self, request, stop=None):
@@ -168,7 +168,7 @@ def test_an_answer_that_is_no_page_is_an_error(body, ahead):
 
 
 def test_money_is_exact_and_nothing_else_is_changed():
-    from airflow_provider_dynamics.dataverse.exchange import Response
+    from airflow_provider_dynamics.dataverse.protocol.exchange import Response
 
     raw = b'{"@odata.count": 1, "value": [{"revenue": 5000000.0000, "versionnumber": 9007199254740993, "name": null}]}'
 

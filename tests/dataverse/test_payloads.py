@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.payloads import Payloads
+from airflow_provider_dynamics.dataverse.rows.payloads import Payloads
 from tests.dataverse.writing import row_id
 
 

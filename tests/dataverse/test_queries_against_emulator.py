@@ -21,7 +21,7 @@ from airflow_provider_dynamics.dataverse import (
     column,
     errors,
 )
-from airflow_provider_dynamics.dataverse.results import named
+from airflow_provider_dynamics.dataverse.reading.results import named
 
 BY_NAME = """
 <fetch>

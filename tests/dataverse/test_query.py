@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dynamics.dataverse import Expand, FetchXml, Query, SavedQuery, column
-from airflow_provider_dynamics.dataverse.query import first_row, mapped
+from airflow_provider_dynamics.dataverse.queries.query import first_row, mapped
 
 
 def test_names_may_be_text_with_commas():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_dynamics.dataverse import Expand, FetchXml, Query, errors
-from airflow_provider_dynamics.dataverse.fetch_columns import of_fetch_xml
-from airflow_provider_dynamics.dataverse.results import LABEL, TARGET, named, of_query
-from airflow_provider_dynamics.dataverse.tables import Tables
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
+from airflow_provider_dynamics.dataverse.reading.fetch_columns import of_fetch_xml
+from airflow_provider_dynamics.dataverse.reading.results import LABEL, TARGET, named, of_query
 from tests.dataverse.conftest import alternate_key, attribute, ok, relationship
 
 CONTACT = {

@@ -189,7 +189,7 @@ def test_an_upsert_tells_created_from_updated(rows, account, dataverse):
 
 
 def test_an_upsert_without_an_answers_body_says_what_it_knows(rows, account, dataverse):
-    from airflow_provider_dynamics.dataverse.exchange import Response
+    from airflow_provider_dynamics.dataverse.protocol.exchange import Response
 
     header = {"OData-EntityId": f"https://contoso/api/data/v9.2/accounts({ID})"}
     dataverse.send = lambda *_: Response(204, header, b"")
@@ -197,7 +197,7 @@ def test_an_upsert_without_an_answers_body_says_what_it_knows(rows, account, dat
 
 
 def test_an_upsert_whose_answer_was_lost_does_not_claim_to_know(rows, account, dataverse):
-    from airflow_provider_dynamics.dataverse.exchange import Response
+    from airflow_provider_dynamics.dataverse.protocol.exchange import Response
 
     dataverse.send = lambda *_: Response(200, {}, b'{"accountid": "%s"}' % ID.encode(), True)
     assert rows.upsert(account, ID, {"name": "A"}) == Upserted(ID, None)

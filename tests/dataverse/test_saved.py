@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 
 from airflow_provider_dynamics.dataverse import FetchXml, SavedQuery, errors
-from airflow_provider_dynamics.dataverse.saved import document
+from airflow_provider_dynamics.dataverse.reading.saved import document
 
 FETCH = "<fetch><entity name='account'><attribute name='name'/></entity></fetch>"
 ID = "00000000-0000-0000-00aa-000010001002"

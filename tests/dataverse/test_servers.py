@@ -9,9 +9,9 @@ from airflow_provider_dynamics.auth import StaticToken
 from airflow_provider_dynamics.auth.bearer import BearerAuth
 from airflow_provider_dynamics.auth.network import Network
 from airflow_provider_dynamics.dataverse import Client, RetryPolicy, WriteOptions, errors
-from airflow_provider_dynamics.dataverse.exchange import Request
-from airflow_provider_dynamics.dataverse.servers import CLOUD, Server
-from airflow_provider_dynamics.dataverse.transport import Transport
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
+from airflow_provider_dynamics.dataverse.protocol.servers import CLOUD, Server
+from airflow_provider_dynamics.dataverse.transport.transport import Transport
 
 ORGANIZATION = "https://crm.contoso.com/sales"
 ROOT = f"{ORGANIZATION}/api/data/v9.1/"

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.solution_files import manifest_of
+from airflow_provider_dynamics.dataverse.administration.solution_files import manifest_of
 from tests.dataverse.administering import solution_zip
 
 

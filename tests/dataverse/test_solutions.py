@@ -7,9 +7,9 @@ import base64
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata_gate import MetadataGate
-from airflow_provider_dynamics.dataverse.solutions import Solution, Solutions, Staged
+from airflow_provider_dynamics.dataverse.administration.solutions import Solution, Solutions, Staged
 from airflow_provider_dynamics.dataverse.throttle import Stop
+from airflow_provider_dynamics.dataverse.transport.metadata_gate import MetadataGate
 from tests.dataverse.administering import MISSING_JSON, MISSING_XML, FakeService, import_log, solution_zip
 
 JOB, KEY = "0a1b2c3d-0000-4000-8000-000000000001", "0a1b2c3d-0000-4000-8000-000000000002"

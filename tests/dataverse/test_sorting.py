@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dynamics.dataverse.sorting import Sorter, merged, pack, unpack
+from airflow_provider_dynamics.dataverse.following.sorting import Sorter, merged, pack, unpack
 
 records = st.lists(st.binary(min_size=16, max_size=16), max_size=60)
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_dynamics.dataverse import BatchOutcome, ChangeSet, errors
-from airflow_provider_dynamics.dataverse.exchange import Response
-from airflow_provider_dynamics.dataverse.rows import Rows
-from airflow_provider_dynamics.dataverse.tables import Tables
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
+from airflow_provider_dynamics.dataverse.protocol.exchange import Response
+from airflow_provider_dynamics.dataverse.rows.rows import Rows
 
 ID = "00000000-0000-4000-8000-0000000000a1"
 CLOSED = {"name": "A", "statecode": 1}

@@ -11,8 +11,8 @@ import requests
 
 from airflow_provider_dynamics.auth import AuthenticationError, BearerAuth, Network, StaticToken
 from airflow_provider_dynamics.dataverse import RetryPolicy, errors
-from airflow_provider_dynamics.dataverse.exchange import Request
-from airflow_provider_dynamics.dataverse.transport import Transport
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
+from airflow_provider_dynamics.dataverse.transport.transport import Transport
 
 ENVIRONMENT = "https://contoso.crm.dynamics.com"
 ROOT = f"{ENVIRONMENT}/api/data/v9.2/"

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dynamics.dataverse.tuning import BATCH, CHUNK, ELASTIC, MOST_AT_ONCE, Pace, Size, Tuning
+from airflow_provider_dynamics.dataverse.loading.tuning import (
+    BATCH,
+    CHUNK,
+    ELASTIC,
+    MOST_AT_ONCE,
+    Pace,
+    Size,
+    Tuning,
+)
 
 ROW = 300  # bytes
 

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, Step, errors
-from airflow_provider_dynamics.dataverse.endpoints import KEY_HEADER, MESSAGES, check_url
+from airflow_provider_dynamics.dataverse.administration.endpoints import KEY_HEADER, MESSAGES, check_url
 from airflow_provider_dynamics.webhooks.posts import Post, read_post
 
 KEY, NEW_KEY = 'a key with "quotes" & <brackets>', "the-next-key-0123456789"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dynamics.dataverse.window_place import WindowPlace, time_of
+from airflow_provider_dynamics.dataverse.following.window_place import WindowPlace, time_of
 
 NOON = time_of("2026-01-01T12:00:00Z").timestamp()
 

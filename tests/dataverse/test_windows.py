@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_dynamics.dataverse import Query, Window, errors
-from airflow_provider_dynamics.dataverse.partitions import divided
-from airflow_provider_dynamics.dataverse.tables import Column, Tables
+from airflow_provider_dynamics.dataverse.lanes.partitions import divided
+from airflow_provider_dynamics.dataverse.lanes.windows import Axis, Slice, cut, evenly
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.windows import Axis, Slice, cut, evenly
 from tests.dataverse.divided import DividedTable, second
 
 FIRST, LAST = "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from airflow_provider_dynamics.dataverse import Query, RetryPolicy, errors
-from airflow_provider_dynamics.dataverse.exchange import Request
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request
 
 LINKS = [
     pytest.param(

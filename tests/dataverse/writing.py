@@ -7,10 +7,10 @@ import uuid
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.bulk import BulkWrite, bulk
-from airflow_provider_dynamics.dataverse.tables import Tables
+from airflow_provider_dynamics.dataverse.loading.bulk import BulkWrite, bulk
+from airflow_provider_dynamics.dataverse.loading.tuning import Pace
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
-from airflow_provider_dynamics.dataverse.tuning import Pace
 
 
 def row_id(number: int) -> str:

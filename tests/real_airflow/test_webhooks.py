@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from airflow_provider_dynamics.auth import StaticToken
 from airflow_provider_dynamics.dataverse import Client
-from airflow_provider_dynamics.dataverse.endpoints import KEY_HEADER
+from airflow_provider_dynamics.dataverse.administration.endpoints import KEY_HEADER
 from airflow_provider_dynamics.emulator import Emulator
 from airflow_provider_dynamics.webhooks.door import LARGEST
 from tests.secrecy import leaks

@@ -20,7 +20,7 @@ from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.auth.code_flow import CodeFlow
 from airflow_provider_dynamics.auth.store import Record
 from airflow_provider_dynamics.auth.tokens import AccessToken
-from airflow_provider_dynamics.dataverse.discovery import Instance
+from airflow_provider_dynamics.dataverse.administration.discovery import Instance
 from airflow_provider_dynamics.sign_in.access import NotSignedIn, Person
 from airflow_provider_dynamics.sign_in.app import build_app
 from airflow_provider_dynamics.sign_in.desk import Outside

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.discovery import Instance
+from airflow_provider_dynamics.dataverse.administration.discovery import Instance
 from airflow_provider_dynamics.stored import StoredConnection
 from tests.sign_in.outside import Place, connection
 

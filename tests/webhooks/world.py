@@ -12,7 +12,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from airflow_provider_dynamics.dataverse.endpoints import KEY_HEADER
+from airflow_provider_dynamics.dataverse.administration.endpoints import KEY_HEADER
 from airflow_provider_dynamics.webhooks.app import build_app
 from airflow_provider_dynamics.webhooks.ledger import Entry, Outcome
 from airflow_provider_dynamics.webhooks.places import Place

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse.comparing import reference_id
 from airflow_provider_dynamics.dataverse.errors import BadRequest
-from airflow_provider_dynamics.dataverse.folding import folded
+from airflow_provider_dynamics.dataverse.reading.folding import folded
+from airflow_provider_dynamics.dataverse.rows.comparing import reference_id
 from airflow_provider_dynamics.transfers.loads.finder import written
 from airflow_provider_dynamics.transfers.loads.lookup_keys import TargetKey
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Table
     from airflow_provider_dynamics.transfers.loads.row import LoadRow
 
 __all__ = ["Coming"]

@@ -12,7 +12,7 @@ from airflow_provider_dynamics.transfers.loads.row import Action, Compared, Load
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
 
 __all__ = ["Comparing"]
 
@@ -93,7 +93,7 @@ class Comparing(Stage):
                 row.compared = Compared("taken", None, tuple(row.values))
 
     def _stored(self, rows: list[LoadRow]) -> Mapping[tuple[Any, ...], list[dict[str, Any]]]:
-        from airflow_provider_dynamics.dataverse.comparing import TARGET, compared_columns, readable
+        from airflow_provider_dynamics.dataverse.rows.comparing import TARGET, compared_columns, readable
 
         names = dict.fromkeys(name for row in rows for name in row.values)
         self._columns |= compared_columns(self._table, [name for name in names if name not in self._columns])
@@ -112,7 +112,7 @@ class Comparing(Stage):
         return self._values(row, self._key)
 
     def _values(self, row: LoadRow, key: Sequence[str]) -> tuple[Any, ...]:
-        from airflow_provider_dynamics.dataverse.comparing import reference_id
+        from airflow_provider_dynamics.dataverse.rows.comparing import reference_id
 
         return tuple(
             row.values[name] if name in row.values else reference_id(self._table.columns[name], row.values)
@@ -133,7 +133,7 @@ class Comparing(Stage):
         return Compared("update" if changed else "unchanged", stored, changed)
 
     def _changed(self, row: LoadRow, stored: dict[str, Any]) -> tuple[str, ...]:
-        from airflow_provider_dynamics.dataverse.comparing import differences
+        from airflow_provider_dynamics.dataverse.rows.comparing import differences
 
         sent = {name: value for name, value in row.values.items() if name not in self._identity}
         return differences(self._columns, sent, stored)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_dynamics.dataverse.folding import TEXTS
+from airflow_provider_dynamics.dataverse.reading.folding import TEXTS
 from airflow_provider_dynamics.transfers.loads.identity import Identity, NoIdentity, without_accents
 from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject, Stage, open_rows
 from airflow_provider_dynamics.transfers.loads.seen import Seen
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Table
 
 __all__ = ["Duplicates"]
 

@@ -15,8 +15,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dynamics.dataverse.errors import BadRequest, DuplicateKey
-from airflow_provider_dynamics.dataverse.folding import TEXTS, folded
-from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
+from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions
+from airflow_provider_dynamics.dataverse.reading.folding import TEXTS, folded
 from airflow_provider_dynamics.transfers.loads.lookup_keys import TargetKey, may_choose_ids
 from airflow_provider_dynamics.transfers.loads.row_ids import row_id
 

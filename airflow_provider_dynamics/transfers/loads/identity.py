@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_dynamics.dataverse.errors import BadRequest
-from airflow_provider_dynamics.dataverse.folding import TEXTS, folded, folded_text, loosely
+from airflow_provider_dynamics.dataverse.reading.folding import TEXTS, folded, folded_text, loosely
 from airflow_provider_dynamics.formats.values import written
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
     from airflow_provider_dynamics.transfers.loads.row import LoadRow
 
 __all__ = ["Identity", "NoIdentity", "without_accents"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
+from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions
 from airflow_provider_dynamics.transfers.loads.columns import BIND
 from airflow_provider_dynamics.transfers.loads.finder import Finder, Found, Values
 from airflow_provider_dynamics.transfers.loads.lookup_keys import Lookup, TargetKey
@@ -19,7 +19,7 @@ from airflow_provider_dynamics.transfers.loads.row import LoadRow, Stage, open_r
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
     from airflow_provider_dynamics.transfers.loads.coming import Coming
 
 __all__ = ["Lookups"]

@@ -11,7 +11,7 @@ from airflow_provider_dynamics.transfers.transfer import storage_path
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
-    from airflow_provider_dynamics.dataverse.bulk import Operation
+    from airflow_provider_dynamics.dataverse.loading.bulk import Operation
     from airflow_provider_dynamics.transfers.loads.job import TableLoad
     from airflow_provider_dynamics.transfers.loads.preparing import Prepared
     from airflow_provider_dynamics.transfers.loads.settling import Tally

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
     from typing_extensions import Self
 
-    from airflow_provider_dynamics.dataverse.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
     from airflow_provider_dynamics.transfers.loads.coming import Coming
     from airflow_provider_dynamics.transfers.loads.row import Compared
 
@@ -134,7 +134,7 @@ class Planning(Stage):
             row.reject = Reject.of(row, "the owner of a row that is there cannot be empty", table=table)
 
     def _without_owner(self, row: LoadRow, compared: Compared) -> bool:
-        from airflow_provider_dynamics.dataverse.comparing import compared_columns
+        from airflow_provider_dynamics.dataverse.rows.comparing import compared_columns
 
         emptied = [name for name in compared.changed if row.values.get(name) is None]
         return any(column.type == "Owner" for column in compared_columns(self._table, emptied).values())
@@ -163,7 +163,7 @@ class Planning(Stage):
         }
 
     def _changes(self, row: LoadRow, compared: Compared) -> dict[str, Any]:
-        from airflow_provider_dynamics.dataverse.comparing import compared_columns
+        from airflow_provider_dynamics.dataverse.rows.comparing import compared_columns
 
         before = compared.before
         if before is None or compared.action == "delete":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
+from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions
 from airflow_provider_dynamics.transfers.loads.columns import check_columns, file_to_table
 from airflow_provider_dynamics.transfers.loads.job import Step, TableLoad
 from airflow_provider_dynamics.transfers.loads.lookup_keys import (
@@ -22,7 +22,7 @@ from airflow_provider_dynamics.transfers.loads.row import LoadSource, Stage, Sta
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Table
     from airflow_provider_dynamics.transfers.loads.coming import Coming
 
 __all__ = ["Prepared", "prepared_load"]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client, RowOutcome, WriteOptions
-    from airflow_provider_dynamics.dataverse.bulk import Operation
-    from airflow_provider_dynamics.dataverse.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.loading.bulk import Operation
+    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
     from airflow_provider_dynamics.transfers.loads.rejects import Rejects
     from airflow_provider_dynamics.transfers.loads.undo import Noted, PreImage
 
@@ -260,7 +260,7 @@ class Restoring:
 
     def _stored(self, table: Table, batch: list[_Undone]) -> dict[int, dict[str, Any]]:
         """Return by number the rows as they are stored now."""
-        from airflow_provider_dynamics.dataverse.comparing import readable
+        from airflow_provider_dynamics.dataverse.rows.comparing import readable
 
         names = _names(batch)
         if table.elastic:
@@ -288,7 +288,7 @@ def _names(batch: Iterable[_Undone]) -> dict[str, None]:
 
 def _columns(table: Table, batch: Iterable[_Undone]) -> dict[str, Column]:
     """Return the columns of all values that the images hold."""
-    from airflow_provider_dynamics.dataverse.comparing import compared_columns
+    from airflow_provider_dynamics.dataverse.rows.comparing import compared_columns
 
     return compared_columns(table, _names(batch))
 
@@ -297,7 +297,7 @@ def _differing(
     columns: Mapping[str, Column], values: Mapping[str, Any], stored: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Return the names of values that the stored row holds differently; what cannot be compared does not count."""
-    from airflow_provider_dynamics.dataverse.comparing import comparable, differences
+    from airflow_provider_dynamics.dataverse.rows.comparing import comparable, differences
 
     known = {
         name: value for name, value in values.items() if name in columns and comparable(columns[name], value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.dataverse.options import NO_OPTIONS, WriteOptions
+from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions
 from airflow_provider_dynamics.retry import reason_of
 from airflow_provider_dynamics.transfers.loads.journal import Reached
 from airflow_provider_dynamics.transfers.loads.pipeline import Pipeline
@@ -22,8 +22,8 @@ from airflow_provider_dynamics.transfers.transfer import Progress
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client, RowOutcome
-    from airflow_provider_dynamics.dataverse.bulk import Operation
-    from airflow_provider_dynamics.dataverse.payloads import Blank
+    from airflow_provider_dynamics.dataverse.loading.bulk import Operation
+    from airflow_provider_dynamics.dataverse.rows.payloads import Blank
     from airflow_provider_dynamics.transfers.loads.job import Step
     from airflow_provider_dynamics.transfers.loads.journal import Journal
     from airflow_provider_dynamics.transfers.loads.rejects import Rejects

@@ -21,7 +21,7 @@ from airflow_provider_dynamics.transfers.loads.row import LoadRow, Stage, open_r
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Table
 
 __all__ = ["Noted", "PreImage", "PreImages", "UndoFolder"]
 
@@ -167,7 +167,7 @@ class UndoFolder:
     def _read(self, part: ObjectStoragePath) -> list[dict[str, Any]]:
         import msgspec
 
-        from airflow_provider_dynamics.dataverse.odata import decode
+        from airflow_provider_dynamics.dataverse.protocol.odata import decode
         from airflow_provider_dynamics.formats.storage import place
 
         with place(part).open("rb") as file:
@@ -220,7 +220,7 @@ class PreImages(Stage):
             self._folder.write(f"{self._part}-{batch[0].number:09}.ndjson", self._load, images)
 
     def _image(self, row: LoadRow) -> PreImage | None:
-        from airflow_provider_dynamics.dataverse.comparing import restored
+        from airflow_provider_dynamics.dataverse.rows.comparing import restored
 
         compared = row.compared
         if compared is None or compared.action in {"unchanged", "missing", "exists", "taken"}:
@@ -235,6 +235,6 @@ class PreImages(Stage):
         return PreImage(table.logical_name, compared.action, row_id, key, before, after, row.number)
 
     def _value(self, row: LoadRow, name: str) -> Any:
-        from airflow_provider_dynamics.dataverse.comparing import reference_id
+        from airflow_provider_dynamics.dataverse.rows.comparing import reference_id
 
         return row.values[name] if name in row.values else reference_id(self._table.columns[name], row.values)

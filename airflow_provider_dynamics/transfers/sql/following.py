@@ -18,7 +18,7 @@ from airflow_provider_dynamics.transfers.sql.target import Found, Layout, Target
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from airflow_provider_dynamics.dataverse.pages import Page
+    from airflow_provider_dynamics.dataverse.protocol.pages import Page
 
 __all__ = ["ATTEMPTS", "Job", "Reading", "Run", "Source", "follow"]
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.dataverse import Client, Condition
-    from airflow_provider_dynamics.dataverse.lanes import LaneRead
-    from airflow_provider_dynamics.dataverse.pages import Page
+    from airflow_provider_dynamics.dataverse.lanes.lanes import LaneRead
+    from airflow_provider_dynamics.dataverse.protocol.pages import Page
     from airflow_provider_dynamics.formats import Field
     from airflow_provider_dynamics.transfers.sql.database import Database
     from airflow_provider_dynamics.transfers.sql.following import Job, Reading, Run
@@ -182,14 +182,14 @@ class DynamicsToSqlOperator(DynamicsOperator):
         return Job(source, target, self.on_schema_change, run_id, reached, self.log.warning)
 
     def _fields(self, client: Client) -> tuple[Field, ...]:
-        from airflow_provider_dynamics.dataverse.query import Query
+        from airflow_provider_dynamics.dataverse.queries.query import Query
         from airflow_provider_dynamics.formats import result_fields
 
         query = Query(self.table, select=names(self.select), labels=self.labels)
         return result_fields(client.columns(query))
 
     def _reading(self, client: Client, since: str | None, progress: Progress) -> Reading:
-        from airflow_provider_dynamics.dataverse.query import Query
+        from airflow_provider_dynamics.dataverse.queries.query import Query
 
         select, page_size = names(self.select), whole_number("page_size", self.page_size)
         if self.mode != "full":

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_dynamics.dataverse.pages import Page
-from airflow_provider_dynamics.dataverse.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.protocol.pages import Page
 from airflow_provider_dynamics.formats import file_fields, writer
 from airflow_provider_dynamics.transfers.loads.converting import Converting
 from airflow_provider_dynamics.transfers.loads.sources import open_source

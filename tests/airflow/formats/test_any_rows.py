@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_dynamics.dataverse.pages import Page
+from airflow_provider_dynamics.dataverse.protocol.pages import Page
 from airflow_provider_dynamics.formats import Field, FormatError, frame
 from tests.airflow.formats.rows import ACCOUNT, BOTH_WAYS, EVERY, FORMATS, read, wall, write
 

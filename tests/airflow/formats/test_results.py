@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dynamics.dataverse.results import LABEL, TARGET, ResultColumn
+from airflow_provider_dynamics.dataverse.reading.results import LABEL, TARGET, ResultColumn
 from airflow_provider_dynamics.formats import (
     Field,
     FormatError,

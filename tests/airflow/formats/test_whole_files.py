@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 
-from airflow_provider_dynamics.dataverse.pages import Page
+from airflow_provider_dynamics.dataverse.protocol.pages import Page
 from airflow_provider_dynamics.formats import FormatError, file_fields, file_format_of, writer
 from tests.airflow.formats.rows import ACCOUNT, EVERY, FORMATS, ROW, page_of, read, write
 from tests.airflow.transfers.reading import Buckets

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowOptionalProviderFeatureException
 
-from airflow_provider_dynamics.dataverse.pages import Deleted, Page
-from airflow_provider_dynamics.dataverse.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.protocol.pages import Deleted, Page
 from airflow_provider_dynamics.formats import (
     Field,
     FormatError,

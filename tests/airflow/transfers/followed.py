@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from airflow_provider_dynamics.dataverse import Column, Deleted, Page, Query, Table, errors
-from airflow_provider_dynamics.dataverse.feed import Feed
+from airflow_provider_dynamics.dataverse.following.feed import Feed
 from airflow_provider_dynamics.formats import file_fields
 from airflow_provider_dynamics.formats.storage import Place
 from airflow_provider_dynamics.state import CursorKey, CursorStore

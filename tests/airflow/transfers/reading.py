@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pyarrow.parquet as pq
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_dynamics.dataverse.query import Query
+from airflow_provider_dynamics.dataverse.queries.query import Query
 from airflow_provider_dynamics.formats import Field
 from airflow_provider_dynamics.formats.storage import place
 from airflow_provider_dynamics.state.progress import Checkpoints

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_dynamics.assets import table_asset
-from airflow_provider_dynamics.dataverse.conditions import column
 from airflow_provider_dynamics.dataverse.errors import UnknownColumn
-from airflow_provider_dynamics.dataverse.query import Expand, FetchXml, Query, SavedQuery
-from airflow_provider_dynamics.dataverse.results import ResultColumn
-from airflow_provider_dynamics.dataverse.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.queries.conditions import column
+from airflow_provider_dynamics.dataverse.queries.query import Expand, FetchXml, Query, SavedQuery
+from airflow_provider_dynamics.dataverse.reading.results import ResultColumn
 from airflow_provider_dynamics.formats import Field, FormatError
 from airflow_provider_dynamics.state.columns import ColumnMemory, ColumnsKey, column_memory
 from airflow_provider_dynamics.transfers.drift import columns_key_source, memory_of, settled

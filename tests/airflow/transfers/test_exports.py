@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import DAG, ObjectStoragePath
 from airflow.sdk.io import attach
 
-from airflow_provider_dynamics.dataverse.conditions import column
+from airflow_provider_dynamics.dataverse.queries.conditions import column
 from airflow_provider_dynamics.transfers import DynamicsToObjectStorageOperator
 from tests.airflow.transfers.files import ONCE, failed_once, run_one
 from tests.airflow.transfers.reading import Buckets, ids_in

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_provider_dynamics.dataverse.conditions import column
-from airflow_provider_dynamics.dataverse.query import Expand
+from airflow_provider_dynamics.dataverse.queries.conditions import column
+from airflow_provider_dynamics.dataverse.queries.query import Expand
 from airflow_provider_dynamics.transfers import DynamicsPartitionsOperator, DynamicsToObjectStorageOperator
 from tests.airflow.transfers.files import ONCE, failed_once, run_one
 from tests.airflow.transfers.reading import ids_in

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_dynamics.dataverse.errors import BadRequest, Interrupted, Throttled
-from airflow_provider_dynamics.dataverse.query import FetchXml, Query
+from airflow_provider_dynamics.dataverse.queries.query import FetchXml, Query
 from airflow_provider_dynamics.formats import Field
 from airflow_provider_dynamics.state.progress import Checkpoint, Checkpoints
 from airflow_provider_dynamics.transfers.extract import Extract

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseEventTrigger
 
 from airflow_provider_dynamics.auth.causes import AuthenticationError
 from airflow_provider_dynamics.dataverse import column, errors
-from airflow_provider_dynamics.dataverse.pages import Deleted
+from airflow_provider_dynamics.dataverse.protocol.pages import Deleted
 from airflow_provider_dynamics.triggers import MAX_TRANSIENT_ERRORS, DynamicsChangesTrigger
 from airflow_provider_dynamics.triggers.changes import SETTLED_AFTER
 from airflow_provider_dynamics.triggers.watching import IDS_AT_ONCE, MAX_ASKED

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_dynamics.auth import StaticToken
 from airflow_provider_dynamics.dataverse import Client, errors
-from airflow_provider_dynamics.dataverse.feed import OVERLAP
+from airflow_provider_dynamics.dataverse.following.feed import OVERLAP
 from airflow_provider_dynamics.dataverse.throttle import Clock, RetryPolicy
 from airflow_provider_dynamics.triggers.awaited import look_on
 from airflow_provider_dynamics.triggers.versions import Versions

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_dynamics.dataverse.tables import Column, Key, Option, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Key, Option, Table
 from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject
 
 __all__ = ["ACCOUNT", "row", "rows", "why"]

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_dynamics.dataverse.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
 from airflow_provider_dynamics.transfers.loads.coming import Coming
 from airflow_provider_dynamics.transfers.loads.lookup_keys import TargetKey
 from airflow_provider_dynamics.transfers.loads.row import LoadRow

@@ -7,7 +7,7 @@ import json
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_dynamics.dataverse.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
 from airflow_provider_dynamics.transfers.loads.plan import Plan, Planning
 from airflow_provider_dynamics.transfers.loads.row import Compared, LoadRow, Reject
 

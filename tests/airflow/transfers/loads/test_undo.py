@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.dataverse.tables import Column, Key, Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Column, Key, Table
 from airflow_provider_dynamics.transfers.loads.row import Compared, LoadRow
 from airflow_provider_dynamics.transfers.loads.undo import PreImage, PreImages, UndoFolder
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_dynamics.dataverse.pages import Deleted, Page
+from airflow_provider_dynamics.dataverse.protocol.pages import Deleted, Page
 from airflow_provider_dynamics.formats import Field
 from airflow_provider_dynamics.transfers.sql.following import Job, Source, follow
 from airflow_provider_dynamics.transfers.sql.target import Target

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_dynamics.dataverse.feed import Feed
+from airflow_provider_dynamics.dataverse.following.feed import Feed
 from airflow_provider_dynamics.formats import file_fields
 from airflow_provider_dynamics.transfers.sql.database import Database
 from airflow_provider_dynamics.transfers.sql.following import Job, Source, follow

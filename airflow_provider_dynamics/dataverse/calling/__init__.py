@@ -1,0 +1,1 @@
+"""Actions, functions and custom APIs: what there is, how it is addressed, and what it takes and answers."""

@@ -1,0 +1,1 @@
+"""What files and images hold, sent and read in blocks."""

@@ -1,0 +1,1 @@
+"""A large table read in several lanes at once, each a window of it."""

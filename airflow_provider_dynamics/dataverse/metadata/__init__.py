@@ -1,0 +1,1 @@
+"""What tables, columns and keys there are, as the environment describes them."""

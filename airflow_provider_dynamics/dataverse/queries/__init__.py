@@ -1,0 +1,1 @@
+"""What to ask for, as values that a DAG file builds without a connection: queries, conditions, FetchXML."""

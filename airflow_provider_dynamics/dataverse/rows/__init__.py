@@ -1,0 +1,1 @@
+"""Single rows, written with all that Dataverse lets a writer choose."""

@@ -1,0 +1,1 @@
+"""How requests are sent: the session and its retries, the pace, batches and change sets, and the guard of definitions."""
