@@ -9,22 +9,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.emulator.aggregates import QueryLimits
-from airflow_provider_dynamics.emulator.app import App, RecordedRequest
 from airflow_provider_dynamics.emulator.custom_apis import Answer, custom_api
 from airflow_provider_dynamics.emulator.entra import Entra
-from airflow_provider_dynamics.emulator.environment import Environment
-from airflow_provider_dynamics.emulator.environments import Environments
-from airflow_provider_dynamics.emulator.faults import Faults, Switch
+from airflow_provider_dynamics.emulator.environments.environment import Environment
+from airflow_provider_dynamics.emulator.environments.environments import Environments
 from airflow_provider_dynamics.emulator.identity import Identity
-from airflow_provider_dynamics.emulator.jobs import Jobs
+from airflow_provider_dynamics.emulator.jobs.jobs import Jobs
+from airflow_provider_dynamics.emulator.limits.faults import Faults, Switch
+from airflow_provider_dynamics.emulator.querying.aggregates import QueryLimits
 from airflow_provider_dynamics.emulator.seed.identities import Organization
-from airflow_provider_dynamics.emulator.server import HOST, Server
 from airflow_provider_dynamics.emulator.sign_ins import SignIns
 from airflow_provider_dynamics.emulator.switches import DOP_HINT, Settings
-from airflow_provider_dynamics.emulator.tls import certificates
 from airflow_provider_dynamics.emulator.web_api import WebApi
-from airflow_provider_dynamics.emulator.webhooks import Webhooks
+from airflow_provider_dynamics.emulator.webhooks.posting import Webhooks
+from airflow_provider_dynamics.emulator.wire.app import App, RecordedRequest
+from airflow_provider_dynamics.emulator.wire.server import HOST, Server
+from airflow_provider_dynamics.emulator.wire.tls import certificates
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -169,7 +169,7 @@ class Emulator(Identity):
 
     @property
     def jobs(self) -> Jobs:
-        """How system jobs go: `airflow_provider_dynamics.emulator.jobs` lists what can be set; a reset restores it."""
+        """How system jobs go: `airflow_provider_dynamics.emulator.jobs.jobs` lists what can be set; a reset restores it."""
         return self._service.jobs
 
     @property
@@ -200,7 +200,7 @@ class Emulator(Identity):
 
     @property
     def webhooks(self) -> Webhooks:
-        """How webhooks are posted to, and what was posted: `airflow_provider_dynamics.emulator.webhooks` lists both."""
+        """How webhooks are posted to, and what was posted: `airflow_provider_dynamics.emulator.webhooks.posting` lists both."""
         return self._service.webhooks
 
     @property
@@ -247,7 +247,7 @@ class Emulator(Identity):
         return datetime.fromtimestamp(self._entra.now(), timezone.utc)
 
     def fault(self, kind: str, **members: Any) -> Switch:
-        """Set a fault switch; `airflow_provider_dynamics.emulator.faults` lists them. ValueError when it does not fit."""
+        """Set a fault switch; `airflow_provider_dynamics.emulator.limits.faults` lists them. ValueError when it does not fit."""
         return self._faults.set({"kind": kind, **members})
 
     def clear_faults(self) -> None:

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_dynamics.emulator.address import Segment
-from airflow_provider_dynamics.emulator.bulk import NAMES, Bulk
 from airflow_provider_dynamics.emulator.call import Call
-from airflow_provider_dynamics.emulator.csdl import document
 from airflow_provider_dynamics.emulator.deployment import CLOUD_ACTIONS
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Response
+from airflow_provider_dynamics.emulator.metadata.csdl import document
 from airflow_provider_dynamics.emulator.operations import Operation, Operations
 from airflow_provider_dynamics.emulator.operations.standard import multiples
 from airflow_provider_dynamics.emulator.privileges import Privileges
-from airflow_provider_dynamics.emulator.query import no_segment
-from airflow_provider_dynamics.emulator.rows import Place, method_not_allowed
+from airflow_provider_dynamics.emulator.querying.query import no_segment
 from airflow_provider_dynamics.emulator.schema import TABLES, Table
 from airflow_provider_dynamics.emulator.schema.current import Schema, current
+from airflow_provider_dynamics.emulator.writing.bulk import NAMES, Bulk
+from airflow_provider_dynamics.emulator.writing.rows import Place, method_not_allowed
 
 BOUND = "Microsoft.Dynamics.CRM."
 _BULK_VERBS: Mapping[str, Sequence[str]] = {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from airflow_provider_dynamics.emulator.aggregates import QueryLimits
-from airflow_provider_dynamics.emulator.apply import Applier
 from airflow_provider_dynamics.emulator.call import Call
-from airflow_provider_dynamics.emulator.fetch_xml_reader import FetchReader
+from airflow_provider_dynamics.emulator.fetch_xml.reader import FetchReader
 from airflow_provider_dynamics.emulator.messages import NotEmulated, Response
 from airflow_provider_dynamics.emulator.privileges import Privileges
-from airflow_provider_dynamics.emulator.query import Reader, Source
-from airflow_provider_dynamics.emulator.saved_queries import VIEWS, SavedQueries
+from airflow_provider_dynamics.emulator.querying.aggregates import QueryLimits
+from airflow_provider_dynamics.emulator.querying.apply import Applier
+from airflow_provider_dynamics.emulator.querying.query import Reader, Source
+from airflow_provider_dynamics.emulator.querying.saved_queries import VIEWS, SavedQueries
 from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 

@@ -15,34 +15,32 @@ from datetime import datetime, timezone
 from typing import Any
 
 from airflow_provider_dynamics.emulator.address import Segment, split_path
-from airflow_provider_dynamics.emulator.aggregates import QueryLimits
-from airflow_provider_dynamics.emulator.background import MONITOR, Background
-from airflow_provider_dynamics.emulator.bulk import NAMES, Bulk
-from airflow_provider_dynamics.emulator.bulk_delete import BulkDelete
 from airflow_provider_dynamics.emulator.call import Call, Prefer, make_call, no_content, parse_prefer, reply
 from airflow_provider_dynamics.emulator.callers import Callers
-from airflow_provider_dynamics.emulator.changes import Changes, is_tracking
 from airflow_provider_dynamics.emulator.customizing.routes import Customizing
 from airflow_provider_dynamics.emulator.customizing.workshop import Workshop
 from airflow_provider_dynamics.emulator.deployment import CLOUD, CLOUD_ACTIONS, Deployment, schema_of
-from airflow_provider_dynamics.emulator.duplicates import Duplicates
 from airflow_provider_dynamics.emulator.elastic import expire, partition_of, refuse_paths
 from airflow_provider_dynamics.emulator.error_body import refusal
-from airflow_provider_dynamics.emulator.file_contents import FileContents
-from airflow_provider_dynamics.emulator.file_messages import FileMessages
-from airflow_provider_dynamics.emulator.files import Files
+from airflow_provider_dynamics.emulator.files.columns import Files
+from airflow_provider_dynamics.emulator.files.contents import FileContents
+from airflow_provider_dynamics.emulator.files.messages import FileMessages
 from airflow_provider_dynamics.emulator.functions import Functions
-from airflow_provider_dynamics.emulator.goals import Goals
-from airflow_provider_dynamics.emulator.jobs import Jobs
+from airflow_provider_dynamics.emulator.jobs.background import MONITOR, Background
+from airflow_provider_dynamics.emulator.jobs.bulk_delete import BulkDelete
+from airflow_provider_dynamics.emulator.jobs.goals import Goals
+from airflow_provider_dynamics.emulator.jobs.jobs import Jobs
+from airflow_provider_dynamics.emulator.jobs.rollups import Rollups
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Request, Response
-from airflow_provider_dynamics.emulator.metadata import ROOTS, metadata, service_document
+from airflow_provider_dynamics.emulator.metadata.definitions import ROOTS, metadata, service_document
 from airflow_provider_dynamics.emulator.operation_paths import BOUND, OperationPaths
 from airflow_provider_dynamics.emulator.operations import Operations, Rooms
 from airflow_provider_dynamics.emulator.operations.standard import STANDARD
-from airflow_provider_dynamics.emulator.plugins import check_bypass
 from airflow_provider_dynamics.emulator.privileges import Privileges
 from airflow_provider_dynamics.emulator.queries import Queries
-from airflow_provider_dynamics.emulator.query import (
+from airflow_provider_dynamics.emulator.querying.aggregates import QueryLimits
+from airflow_provider_dynamics.emulator.querying.changes import Changes, is_tracking
+from airflow_provider_dynamics.emulator.querying.query import (
     Reader,
     Source,
     no_segment,
@@ -50,20 +48,22 @@ from airflow_provider_dynamics.emulator.query import (
     related,
     whole_table,
 )
-from airflow_provider_dynamics.emulator.references import References
-from airflow_provider_dynamics.emulator.rollups import Rollups
-from airflow_provider_dynamics.emulator.rows import Place, Rows, method_not_allowed
 from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Table
 from airflow_provider_dynamics.emulator.schema.security import USER_ROLES
 from airflow_provider_dynamics.emulator.seed import fill
 from airflow_provider_dynamics.emulator.seed.identities import CONTOSO, Organization
 from airflow_provider_dynamics.emulator.solutions.routes import Solutions
-from airflow_provider_dynamics.emulator.step_rules import StepRules
-from airflow_provider_dynamics.emulator.steps import Steps
 from airflow_provider_dynamics.emulator.store import MOST_KEPT, Store
 from airflow_provider_dynamics.emulator.switches import DataFaults, Poison
-from airflow_provider_dynamics.emulator.webhooks import Webhooks
-from airflow_provider_dynamics.emulator.writer import Writer
+from airflow_provider_dynamics.emulator.webhooks.posting import Webhooks
+from airflow_provider_dynamics.emulator.webhooks.step_rules import StepRules
+from airflow_provider_dynamics.emulator.webhooks.steps import Steps
+from airflow_provider_dynamics.emulator.writing.bulk import NAMES, Bulk
+from airflow_provider_dynamics.emulator.writing.duplicates import Duplicates
+from airflow_provider_dynamics.emulator.writing.plugins import check_bypass
+from airflow_provider_dynamics.emulator.writing.references import References
+from airflow_provider_dynamics.emulator.writing.rows import Place, Rows, method_not_allowed
+from airflow_provider_dynamics.emulator.writing.writer import Writer
 
 __all__ = ["DataFaults", "Poison", "WebApi"]
 

@@ -15,7 +15,7 @@ from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from airflow_provider_dynamics.dataverse.transport.budgets import Refusal
 from airflow_provider_dynamics.dataverse.transport.governor import Governor
-from airflow_provider_dynamics.emulator.limits import DEFAULTS, Limits
+from airflow_provider_dynamics.emulator.limits.budgets import DEFAULTS, Limits
 from tests.dataverse.virtual_time import VirtualClock
 
 SCALED = {**DEFAULTS, "requests": 600, "window": 30.0, "execution_seconds": 10_000.0, "servers": 1}

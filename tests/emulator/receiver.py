@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from airflow_provider_dynamics.emulator.tls import Certificates
+from airflow_provider_dynamics.emulator.wire.tls import Certificates
 
 
 @dataclass

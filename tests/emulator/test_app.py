@@ -8,10 +8,10 @@ import logging
 
 import pytest
 
-from airflow_provider_dynamics.emulator.app import App
 from airflow_provider_dynamics.emulator.entra import Entra
-from airflow_provider_dynamics.emulator.faults import Faults
+from airflow_provider_dynamics.emulator.limits.faults import Faults
 from airflow_provider_dynamics.emulator.web_api import WebApi
+from airflow_provider_dynamics.emulator.wire.app import App
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from airflow_provider_dynamics.emulator.batch import Batch, ChangeSet, read
 from airflow_provider_dynamics.emulator.messages import Fault, Request, Response
+from airflow_provider_dynamics.emulator.wire.batch import Batch, ChangeSet, read
 
 ORIGIN = "https://127.0.0.1:8765"
 API = "/api/data/v9.2"

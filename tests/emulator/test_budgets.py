@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from airflow_provider_dynamics.emulator.directory import USER
-from airflow_provider_dynamics.emulator.limits import DEFAULTS, Limits
+from airflow_provider_dynamics.emulator.limits.budgets import DEFAULTS, Limits
 
 SMALL = {"requests": 4, "execution_seconds": 10.0, "concurrency": 2, "window": 300.0, "servers": 1}
 

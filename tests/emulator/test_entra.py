@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from airflow_provider_dynamics.emulator.entra import TENANT_DOMAIN, Entra
-from airflow_provider_dynamics.emulator.faults import Faults
+from airflow_provider_dynamics.emulator.limits.faults import Faults
 from airflow_provider_dynamics.emulator.messages import Request
 
 ORIGIN = "https://127.0.0.1:8765"

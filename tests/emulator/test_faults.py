@@ -11,8 +11,8 @@ from http.cookiejar import DefaultCookiePolicy
 import pytest
 import requests
 
-from airflow_provider_dynamics.emulator.faults import KINDS, Faults, switch
-from airflow_provider_dynamics.emulator.limits import Limits
+from airflow_provider_dynamics.emulator.limits.budgets import Limits
+from airflow_provider_dynamics.emulator.limits.faults import KINDS, Faults, switch
 
 WHO = "/api/data/v9.2/WhoAmI"
 
@@ -332,7 +332,7 @@ def test_a_wrong_switch_is_refused_with_what_would_be_right(wire, members, words
 
 
 def test_every_kind_can_be_set_and_is_documented():
-    from airflow_provider_dynamics.emulator import faults as module
+    from airflow_provider_dynamics.emulator.limits import faults as module
 
     needed = {"poison": {"table": "account", "column": "name", "value": "x"}}
     for kind in KINDS:

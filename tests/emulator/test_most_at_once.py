@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_dynamics.emulator.limits import DEFAULTS, Limits
+from airflow_provider_dynamics.emulator.limits.budgets import DEFAULTS, Limits
 
 
 def test_the_most_of_all_users_on_all_servers_is_kept_when_they_have_ended():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_provider_dynamics.emulator.limits.query_throttling import antipatterns
 from airflow_provider_dynamics.emulator.messages import Request
-from airflow_provider_dynamics.emulator.query_throttling import antipatterns
 
 FETCH = "accounts?fetchXml=<fetch><entity name='account'><attribute name='name'/>{}</entity></fetch>"
 

@@ -9,7 +9,7 @@ import stat
 import pytest
 from cryptography import x509
 
-from airflow_provider_dynamics.emulator.tls import LIFETIME, certificates
+from airflow_provider_dynamics.emulator.wire.tls import LIFETIME, certificates
 
 NOW = datetime.datetime(2026, 3, 1, tzinfo=datetime.timezone.utc)
 

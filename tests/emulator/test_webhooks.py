@@ -8,7 +8,7 @@ import threading
 import pytest
 import requests
 
-from airflow_provider_dynamics.emulator.tls import certificates
+from airflow_provider_dynamics.emulator.wire.tls import certificates
 from tests.emulator.receiver import receiving
 
 SETTINGS = '<settings><setting name="x-key" value="abc" /></settings>'

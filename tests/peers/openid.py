@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_dynamics.emulator.tls import certificates
+from airflow_provider_dynamics.emulator.wire.tls import certificates
 from tests.peers.node import program
 
 __all__ = ["OpenIdProvider", "running", "self_signed"]

@@ -14,7 +14,7 @@ from airflow_provider_dynamics.emulator.call import Call
 from airflow_provider_dynamics.emulator.customizing.options import table_named
 from airflow_provider_dynamics.emulator.customizing.reading import Body, label_of, schema_name_of
 from airflow_provider_dynamics.emulator.customizing.workshop import KEY, Workshop, customizable, replaced
-from airflow_provider_dynamics.emulator.job import CANCELED, SUCCEEDED
+from airflow_provider_dynamics.emulator.jobs.job import CANCELED, SUCCEEDED
 from airflow_provider_dynamics.emulator.literals import utc_text
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.operations.model import Invocation, Operation, missing, need

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
-from airflow_provider_dynamics.emulator.metadata import ROOTS
-from airflow_provider_dynamics.emulator.metadata_shapes import ENGLISH, NAMESPACE
+from airflow_provider_dynamics.emulator.metadata.definitions import ROOTS
+from airflow_provider_dynamics.emulator.metadata.shapes import ENGLISH, NAMESPACE
 from airflow_provider_dynamics.emulator.operations.model import missing
 
 Body = Mapping[str, Any]

@@ -29,11 +29,11 @@ from airflow_provider_dynamics.emulator.customizing.workshop import (
     replaced,
 )
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Response
-from airflow_provider_dynamics.emulator.metadata import ROOTS, identity_of, key_of
+from airflow_provider_dynamics.emulator.metadata.definitions import ROOTS, identity_of, key_of
 from airflow_provider_dynamics.emulator.operations.model import Invocation, Operation, Parameter, need
-from airflow_provider_dynamics.emulator.rows import method_not_allowed
 from airflow_provider_dynamics.emulator.schema import Column, Table
 from airflow_provider_dynamics.emulator.schema.current import Schema
+from airflow_provider_dynamics.emulator.writing.rows import method_not_allowed
 
 WRITING = frozenset({"POST", "PUT", "DELETE"})
 

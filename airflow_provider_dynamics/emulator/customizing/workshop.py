@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from airflow_provider_dynamics.emulator.call import Call
-from airflow_provider_dynamics.emulator.jobs import Jobs
+from airflow_provider_dynamics.emulator.jobs.jobs import Jobs
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.operations.model import Rooms
 from airflow_provider_dynamics.emulator.schema import Table

@@ -23,7 +23,7 @@ from airflow_provider_dynamics.emulator.entra.keys import tenant_key
 from airflow_provider_dynamics.emulator.entra.redirects import Redirects
 from airflow_provider_dynamics.emulator.entra.resources import Resources
 from airflow_provider_dynamics.emulator.entra.tokens import Tokens
-from airflow_provider_dynamics.emulator.faults import Faults, Switch
+from airflow_provider_dynamics.emulator.limits.faults import Faults, Switch
 from airflow_provider_dynamics.emulator.messages import Request, Response
 
 

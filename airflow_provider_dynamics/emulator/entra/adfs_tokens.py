@@ -15,7 +15,7 @@ from airflow_provider_dynamics.emulator.directory import Application, Person
 from airflow_provider_dynamics.emulator.entra.adfs_errors import invalid
 from airflow_provider_dynamics.emulator.entra.errors import json_response
 from airflow_provider_dynamics.emulator.entra.tokens import Tokens
-from airflow_provider_dynamics.emulator.faults import Faults
+from airflow_provider_dynamics.emulator.limits.faults import Faults
 from airflow_provider_dynamics.emulator.messages import Response
 
 SSO_LIFETIME = 480 * 60.0

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from airflow_provider_dynamics.emulator.faults import Switch
+from airflow_provider_dynamics.emulator.limits.faults import Switch
 from airflow_provider_dynamics.emulator.messages import Request, Response
 
 JSON_TYPE = "application/json; charset=utf-8"

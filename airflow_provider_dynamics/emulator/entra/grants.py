@@ -33,7 +33,7 @@ from airflow_provider_dynamics.emulator.entra.errors import (
 from airflow_provider_dynamics.emulator.entra.refresh import RefreshTokens
 from airflow_provider_dynamics.emulator.entra.resources import Resources
 from airflow_provider_dynamics.emulator.entra.tokens import Claims, Tokens, read_claims
-from airflow_provider_dynamics.emulator.faults import Faults, Switch
+from airflow_provider_dynamics.emulator.limits.faults import Faults, Switch
 from airflow_provider_dynamics.emulator.messages import Request, Response
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"

@@ -22,7 +22,7 @@ from airflow_provider_dynamics.emulator.directory import (
 from airflow_provider_dynamics.emulator.entra.errors import NotEmulated, json_response
 from airflow_provider_dynamics.emulator.entra.resources import Resources
 from airflow_provider_dynamics.emulator.entra.tokens import Tokens
-from airflow_provider_dynamics.emulator.faults import Faults
+from airflow_provider_dynamics.emulator.limits.faults import Faults
 from airflow_provider_dynamics.emulator.messages import Request, Response
 
 IMDS = "/metadata/identity/oauth2/token"

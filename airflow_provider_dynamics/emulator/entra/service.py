@@ -40,7 +40,7 @@ from airflow_provider_dynamics.emulator.entra.redirects import Redirects
 from airflow_provider_dynamics.emulator.entra.refresh import RefreshTokens
 from airflow_provider_dynamics.emulator.entra.resources import Resources
 from airflow_provider_dynamics.emulator.entra.tokens import Tokens
-from airflow_provider_dynamics.emulator.faults import TOKEN_KINDS, Faults, Switch
+from airflow_provider_dynamics.emulator.limits.faults import TOKEN_KINDS, Faults, Switch
 from airflow_provider_dynamics.emulator.messages import Principal, Request, Response
 
 # /adfs/…, the two managed-identity endpoints, and below a tenant what Entra serves there

@@ -33,7 +33,7 @@ from airflow_provider_dynamics.emulator.operations.model import (
     missing,
 )
 from airflow_provider_dynamics.emulator.operations.types import COMPLEX, ENUMS, FLAGS, OPEN
-from airflow_provider_dynamics.emulator.query import no_segment
+from airflow_provider_dynamics.emulator.querying.query import no_segment
 from airflow_provider_dynamics.emulator.schema import BY_SET, TABLES, Table
 
 NAMESPACE = "Microsoft.Dynamics.CRM"

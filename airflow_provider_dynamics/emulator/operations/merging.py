@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from airflow_provider_dynamics.emulator.body import point
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.operations.model import (
     ANY_ROW,
@@ -26,6 +25,7 @@ from airflow_provider_dynamics.emulator.schema import (
     collections_of,
 )
 from airflow_provider_dynamics.emulator.store import PAIRS
+from airflow_provider_dynamics.emulator.writing.body import point
 
 # What a merged row is in the end: statecode, statuscode.
 _DONE = {"account": (1, 2), "contact": (1, 2), "lead": (2, 7), "incident": (2, 2000)}

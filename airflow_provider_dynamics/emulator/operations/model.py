@@ -13,10 +13,10 @@ from airflow_provider_dynamics.emulator.call import Call
 from airflow_provider_dynamics.emulator.literals import payload_fault
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.privileges import Privileges
-from airflow_provider_dynamics.emulator.query import Reader, missing_row
+from airflow_provider_dynamics.emulator.querying.query import Reader, missing_row
 from airflow_provider_dynamics.emulator.schema import Table
 from airflow_provider_dynamics.emulator.store import Store
-from airflow_provider_dynamics.emulator.writer import Writer
+from airflow_provider_dynamics.emulator.writing.writer import Writer
 
 ANY_ROW = "mscrm.crmbaseentity"
 PRINCIPAL = "mscrm.principal"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_dynamics.emulator.body import point
 from airflow_provider_dynamics.emulator.literals import utc_text
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.operations.model import (
@@ -18,6 +17,7 @@ from airflow_provider_dynamics.emulator.operations.model import (
     need,
 )
 from airflow_provider_dynamics.emulator.schema.queues import QUEUED, QUEUEITEM
+from airflow_provider_dynamics.emulator.writing.body import point
 
 
 def _add(invocation: Invocation) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def fill(
     from airflow_provider_dynamics.emulator.seed.platform import fill_platform, give_roles
     from airflow_provider_dynamics.emulator.seed.views import fill_views
     from airflow_provider_dynamics.emulator.switches import DataFaults
-    from airflow_provider_dynamics.emulator.writer import Writer
+    from airflow_provider_dynamics.emulator.writing.writer import Writer
 
     if name not in {*NAMES, None}:
         raise ValueError(f"There is no seed {name!r}; there are: {', '.join(NAMES)}.")

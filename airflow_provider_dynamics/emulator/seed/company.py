@@ -16,7 +16,7 @@ from airflow_provider_dynamics.emulator.schema.model import stable_id
 from airflow_provider_dynamics.emulator.seed import words
 from airflow_provider_dynamics.emulator.seed.identities import EURO, ROOT_UNIT, SERVICE_USER
 from airflow_provider_dynamics.emulator.seed.platform import FOUNDED, at
-from airflow_provider_dynamics.emulator.writer import Writer
+from airflow_provider_dynamics.emulator.writing.writer import Writer
 
 Row = dict[str, Any]
 CONTACTS, LEADS, OPPORTUNITIES, INCIDENTS, TASKS, SHIPMENTS = 95, 24, 36, 30, 48, 60

@@ -14,7 +14,7 @@ from typing import Any
 from airflow_provider_dynamics.emulator.call import Call, no_content
 from airflow_provider_dynamics.emulator.customizing.workshop import Workshop
 from airflow_provider_dynamics.emulator.error_body import refusal
-from airflow_provider_dynamics.emulator.job import SUCCEEDED
+from airflow_provider_dynamics.emulator.jobs.job import SUCCEEDED
 from airflow_provider_dynamics.emulator.literals import utc_text
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated, Response
 from airflow_provider_dynamics.emulator.operations.model import (

@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
 from airflow_provider_dynamics.emulator.customizing.workshop import Workshop
-from airflow_provider_dynamics.emulator.job import signed
+from airflow_provider_dynamics.emulator.jobs.job import signed
 from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
 from airflow_provider_dynamics.emulator.operations.model import Invocation, Operation, need
 from airflow_provider_dynamics.emulator.schema.solutions import COMPONENT_TYPES

@@ -10,7 +10,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from airflow_provider_dynamics.emulator.messages import Fault
-from airflow_provider_dynamics.emulator.metadata_shapes import ENGLISH
+from airflow_provider_dynamics.emulator.metadata.shapes import ENGLISH
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,10}(?:\.0*)?")
 _NAME = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from airflow_provider_dynamics.emulator.spans import SPANS, arity
+from airflow_provider_dynamics.emulator.querying.spans import SPANS, arity
 from tests.emulator.data.fetching import ask, rows
 
 

@@ -9,7 +9,7 @@ import zlib
 import msgspec
 import pytest
 
-from airflow_provider_dynamics.emulator.images import measure
+from airflow_provider_dynamics.emulator.writing.images import measure
 
 OCTETS = {"content-type": "application/octet-stream"}
 MIB = 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dynamics.emulator.filter_text import parse
+from airflow_provider_dynamics.emulator.querying.filter_text import parse
 
 
 @pytest.fixture(scope="module")

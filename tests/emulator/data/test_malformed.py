@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
-from airflow_provider_dynamics.emulator.fetch_xml_conditions import OPERATORS
+from airflow_provider_dynamics.emulator.fetch_xml.conditions import OPERATORS
 from tests.emulator.data.fetching import ask
 
 NUMBERS = ["²", "1_000", "NaN", "1e999999", "-1e999999", "9" * 5000, "99999999999999999999"]

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from airflow_provider_dynamics.emulator.jobs.recurrence import daily
 from airflow_provider_dynamics.emulator.messages import Fault
-from airflow_provider_dynamics.emulator.recurrence import daily
 
 DAY = 24 * 3600
 CONTACTS = {"EntityName": "contact", "ColumnSet": {"AllColumns": True}, "Distinct": False}

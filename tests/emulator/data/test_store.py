@@ -12,7 +12,7 @@ from airflow_provider_dynamics.emulator.call import parse_prefer, parse_query
 from airflow_provider_dynamics.emulator.like import tsql_like
 from airflow_provider_dynamics.emulator.literals import day_text, moment_text, scaled
 from airflow_provider_dynamics.emulator.messages import Fault
-from airflow_provider_dynamics.emulator.paging import primary_order, read_token, write_token
+from airflow_provider_dynamics.emulator.querying.paging import primary_order, read_token, write_token
 from airflow_provider_dynamics.emulator.render import exact_text
 from airflow_provider_dynamics.emulator.schema import TABLES
 from airflow_provider_dynamics.emulator.store import SQL, Store, sort_key

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from airflow_provider_dynamics.emulator.hints import planned
-from airflow_provider_dynamics.emulator.paging import Sorted, primary_order
+from airflow_provider_dynamics.emulator.querying.hints import planned
+from airflow_provider_dynamics.emulator.querying.paging import Sorted, primary_order
 from airflow_provider_dynamics.emulator.schema import TABLES
 from airflow_provider_dynamics.emulator.seed.moments import evenly, skewed
 from airflow_provider_dynamics.emulator.store import SQL, Store

@@ -1,0 +1,1 @@
+"""Several environments on one machine, servers on premises among them, and the discovery that lists them."""

@@ -1,0 +1,1 @@
+"""FetchXML: read, checked and answered, with its paging and aggregates."""

@@ -1,0 +1,1 @@
+"""File and image columns, sent and read in blocks."""

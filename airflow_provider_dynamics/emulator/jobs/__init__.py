@@ -1,0 +1,1 @@
+"""What goes on in the background: system jobs, bulk deletes, rollups and recurrences."""

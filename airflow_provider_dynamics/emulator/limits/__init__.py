@@ -1,0 +1,1 @@
+"""What the service refuses: its budgets, throttled queries, and the faults that a test asks for."""

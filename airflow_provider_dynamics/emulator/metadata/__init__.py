@@ -1,0 +1,1 @@
+"""What an environment says of its tables, columns and operations."""

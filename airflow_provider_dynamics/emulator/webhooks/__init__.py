@@ -1,0 +1,1 @@
+"""Service endpoints and message steps, and the posts that they make when rows change."""

@@ -1,0 +1,1 @@
+"""The server: TLS, requests and answers, batches, refusals and the controls of a test."""

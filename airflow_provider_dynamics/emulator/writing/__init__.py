@@ -1,0 +1,1 @@
+"""Rows created, changed and deleted: bodies, keys, states, duplicates, plug-ins, references and bulk requests."""
