@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from airflow_provider_dynamics.dataverse.administration.discovery import Instance, instances
     from airflow_provider_dynamics.dataverse.administration.endpoints import Step, Webhook
-    from airflow_provider_dynamics.dataverse.administration.jobs import Job, Started
+    from airflow_provider_dynamics.dataverse.administration.job import Job, Started
     from airflow_provider_dynamics.dataverse.client import Client
     from airflow_provider_dynamics.dataverse.errors import DataverseError
     from airflow_provider_dynamics.dataverse.file_columns.files import StoredFile
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse.lanes.lanes import LanePage, LaneRead
     from airflow_provider_dynamics.dataverse.lanes.windows import Window
     from airflow_provider_dynamics.dataverse.loading.bulk import BulkWrite, RowOutcome
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Key, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Key, Table
     from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
     from airflow_provider_dynamics.dataverse.protocol.options import WriteOptions
     from airflow_provider_dynamics.dataverse.protocol.pages import Deleted, Page
@@ -92,7 +93,7 @@ _HOMES = {
     "ChangeSet": "transport.change_sets",
     "Client": "client",
     "Clock": "throttle",
-    "Column": "metadata.tables",
+    "Column": "metadata.columns",
     "Condition": "queries.conditions",
     "DataverseError": "errors",
     "Deleted": "protocol.pages",
@@ -100,8 +101,8 @@ _HOMES = {
     "Feed": "following.feed",
     "FetchXml": "queries.query",
     "Instance": "administration.discovery",
-    "Job": "administration.jobs",
-    "Key": "metadata.tables",
+    "Job": "administration.job",
+    "Key": "metadata.table",
     "LanePage": "lanes.lanes",
     "LaneRead": "lanes.lanes",
     "NewChoice": "administration.definitions",
@@ -117,10 +118,10 @@ _HOMES = {
     "RowOutcome": "loading.bulk",
     "SavedQuery": "queries.query",
     "Source": "queries.query",
-    "Started": "administration.jobs",
+    "Started": "administration.job",
     "Step": "administration.endpoints",
     "StoredFile": "file_columns.files",
-    "Table": "metadata.tables",
+    "Table": "metadata.table",
     "Upserted": "rows.rows",
     "all_of": "queries.conditions",
     "any_of": "queries.conditions",

@@ -29,7 +29,8 @@ from airflow_provider_dynamics.dataverse.lanes.partitions import divided
 from airflow_provider_dynamics.dataverse.lanes.windows import Window
 from airflow_provider_dynamics.dataverse.loading.bulk import OPERATIONS, BulkWrite, Operation, ask_ahead, bulk
 from airflow_provider_dynamics.dataverse.loading.tuning import MOST_AT_ONCE, UNHINTED, Pace
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request
 from airflow_provider_dynamics.dataverse.protocol.odata import Row

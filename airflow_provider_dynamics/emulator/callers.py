@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from airflow_provider_dynamics.emulator.call import Caller
 from airflow_provider_dynamics.emulator.messages import Fault, Principal
 from airflow_provider_dynamics.emulator.seed.identities import ROOT_UNIT, SERVICE_USER
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 
 class Callers:

@@ -17,7 +17,7 @@ from airflow_provider_dynamics.emulator.operations.model import CUSTOM
 from airflow_provider_dynamics.emulator.operations.types import COMPLEX, ENUMS, OPEN
 from airflow_provider_dynamics.emulator.privileges import privilege_named
 from airflow_provider_dynamics.emulator.schema import TABLES
-from airflow_provider_dynamics.emulator.store import JSON_COLUMN
+from airflow_provider_dynamics.emulator.storage import JSON_COLUMN
 
 Answer: TypeAlias = "Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any] | None] | None"
 

@@ -14,7 +14,8 @@ from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.operations import Invocation, Operation, Parameter
 from airflow_provider_dynamics.emulator.operations.model import need
 from airflow_provider_dynamics.emulator.schema import TABLES
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 VERSION = "9.2.26043.180"
 

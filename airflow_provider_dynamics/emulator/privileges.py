@@ -21,7 +21,8 @@ from airflow_provider_dynamics.emulator.schema import TABLES, Table, navigation_
 from airflow_provider_dynamics.emulator.schema.current import per_schema
 from airflow_provider_dynamics.emulator.schema.model import stable_id
 from airflow_provider_dynamics.emulator.schema.security import USER_ROLES
-from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Store
+from airflow_provider_dynamics.emulator.storage import PAIRS, SQL
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'")

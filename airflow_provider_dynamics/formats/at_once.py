@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_dynamics.formats.values import EARLIEST, INT_BITS
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
 
 __all__ = ["ARRAYS", "ID", "LISTS", "units"]
 

@@ -23,7 +23,7 @@ from airflow_provider_dynamics.formats.values import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
 
 __all__ = ["Converted", "Incoming"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.dataverse import Client, Job, Started
-    from airflow_provider_dynamics.dataverse.administration.jobs import JobKind
+    from airflow_provider_dynamics.dataverse.administration.job import JobKind
     from airflow_provider_dynamics.triggers import DynamicsJobTrigger
 
 __all__ = ["JobWaiter"]

@@ -79,7 +79,7 @@ class DynamicsCreateKeyOperator(JobWaiter):
 
     def start(self, client: Client, context: Context) -> Started:
         from airflow_provider_dynamics.dataverse import Started
-        from airflow_provider_dynamics.dataverse.administration.jobs import key_job
+        from airflow_provider_dynamics.dataverse.administration.job import key_job
 
         wanted = self._wanted()
         return Started(key_job(self.table, wanted.logical_name), "key", self._described(wanted))

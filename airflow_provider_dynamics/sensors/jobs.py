@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_dynamics.dataverse import Job
-    from airflow_provider_dynamics.dataverse.administration.jobs import JobKind
+    from airflow_provider_dynamics.dataverse.administration.job import JobKind
     from airflow_provider_dynamics.triggers import DynamicsJobTrigger
 
 __all__ = ["DynamicsJobSensor"]

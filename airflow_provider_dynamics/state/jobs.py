@@ -17,7 +17,7 @@ from airflow_provider_dynamics.compat import task_state_store
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.compat import TaskStateStore
-    from airflow_provider_dynamics.dataverse.administration.jobs import JobKind
+    from airflow_provider_dynamics.dataverse.administration.job import JobKind
 
 __all__ = ["JobMemory", "Remembered", "job_memory", "run_name"]
 

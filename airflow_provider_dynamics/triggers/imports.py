@@ -8,7 +8,7 @@ from airflow_provider_dynamics.triggers.jobs import DynamicsJobTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.administration.jobs import JobKind
+    from airflow_provider_dynamics.dataverse.administration.job import JobKind
 
 __all__ = ["DynamicsImportTrigger", "worth_telling"]
 

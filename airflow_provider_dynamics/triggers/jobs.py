@@ -9,7 +9,7 @@ from airflow_provider_dynamics.triggers.looking import DynamicsTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.administration.jobs import JobKind
+    from airflow_provider_dynamics.dataverse.administration.job import JobKind
 
 __all__ = ["DynamicsJobTrigger"]
 

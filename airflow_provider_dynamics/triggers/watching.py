@@ -16,7 +16,7 @@ from airflow_provider_dynamics.triggers.payloads import Change, batched, change,
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.metadata.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
 
 __all__ = [
     "IDS_AT_ONCE",

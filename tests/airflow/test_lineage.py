@@ -8,7 +8,8 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from sqlalchemy import make_url
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.reading.results import LABEL, ResultColumn
 from airflow_provider_dynamics.formats import Field, file_fields, result_fields
 from airflow_provider_dynamics.lineage import (

@@ -16,7 +16,8 @@ import pytest
 
 from airflow_provider_dynamics.auth import StaticToken
 from airflow_provider_dynamics.dataverse import Client, Clock, errors
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.rows.rows import Rows
 from airflow_provider_dynamics.dataverse.throttle import Stop

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.rows.comparing import (
     compared_columns,
     differences,

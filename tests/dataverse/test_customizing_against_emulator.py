@@ -14,7 +14,7 @@ from airflow_provider_dynamics.dataverse.administration.definitions import (
     NewKey,
     NewTable,
 )
-from airflow_provider_dynamics.dataverse.administration.jobs import key_job
+from airflow_provider_dynamics.dataverse.administration.job import key_job
 
 ORDER = NewTable(
     "new_Order",

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_dynamics.auth import Authority, ClientSecret
 from airflow_provider_dynamics.dataverse import Client, errors
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol.exchange import Response
 from airflow_provider_dynamics.dataverse.reading.finding import find_rows
 from airflow_provider_dynamics.dataverse.reading.folding import folded

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.tables import Key, Option
+from airflow_provider_dynamics.dataverse.metadata.columns import Option
+from airflow_provider_dynamics.dataverse.metadata.table import Key
 
 ID = "d6f193fc-ce85-e611-80d8-00155d2a68de"
 

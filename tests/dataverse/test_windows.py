@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from airflow_provider_dynamics.dataverse import Query, Window, errors
 from airflow_provider_dynamics.dataverse.lanes.partitions import divided
 from airflow_provider_dynamics.dataverse.lanes.windows import Axis, Slice, cut, evenly
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Tables
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.throttle import Stop
 from tests.dataverse.divided import DividedTable, second
 

@@ -7,126 +7,35 @@ https://learn.microsoft.com/power-apps/developer/data-platform/background-operat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.administration.bulk_deletes import Deletions, Doomed, query_set
+from airflow_provider_dynamics.dataverse.administration.job import (
+    KEY_STATES,
+    LONGEST,
+    Job,
+    JobKind,
+    Started,
+    background_job,
+    started,
+    system_job,
+)
 from airflow_provider_dynamics.dataverse.calling.actions import action_request
 from airflow_provider_dynamics.dataverse.calling.operations import Binding, Operations, result
 from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
-from airflow_provider_dynamics.dataverse.protocol.codes import BY_CODE, spelled
-from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response, Sender
+from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions
 from airflow_provider_dynamics.dataverse.protocol.pages import decoded
 from airflow_provider_dynamics.dataverse.queries.conditions import no_pattern
 from airflow_provider_dynamics.dataverse.throttle import Clock, Stop
 
-__all__ = ["Job", "JobKind", "Jobs", "Started", "key_job"]
+__all__ = ["Jobs"]
 
-JobKind = Literal["system", "background", "key"]
-"""A system job is a row of asyncoperation; a background operation is a custom API's call with `respond-async`.
-
-The building of an alternate key's index is known by the key: its id is "table/key", as `key_job` gives it.
-"""
-
-STATES = {0: "ready", 1: "suspended", 2: "locked", 3: "completed"}
-STATUSES = {
-    0: "waiting for resources",
-    10: "waiting",
-    11: "retrying",
-    12: "paused",
-    20: "in progress",
-    21: "pausing",
-    22: "canceling",
-    30: "succeeded",
-    31: "failed",
-    32: "canceled",
-}
-KEY_STATES: Mapping[str, tuple[str, str]] = {
-    "Pending": ("ready", "waiting for resources"),
-    "InProgress": ("locked", "in progress"),
-    "Active": ("completed", "succeeded"),
-    "Failed": ("completed", "failed"),
-}
-"""https://learn.microsoft.com/power-apps/developer/data-platform/define-alternate-keys-entity#monitor-index-creation-for-alternate-keys"""
-_IDS = ("AsyncOperationId", "JobId", "AsyncJobId")  # what the answers of such actions call the job
 _COLUMNS = "asyncoperationid,name,statecode,statuscode,message,friendlymessage,errorcode"
-_LONGEST = 1000  # characters of what a job says for itself; it may be a whole trace
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """How a job is now: `state` and `status` in Dynamics' own words, in lower case; see STATES and STATUSES.
-
-    `message` and `code` say why it failed, "" where nothing is said. `outputs` is what a background operation
-    that succeeded has to give.
-    """
-
-    id: str
-    kind: JobKind = "system"
-    name: str = ""
-    state: str = "ready"
-    status: str = "waiting for resources"
-    message: str = ""
-    code: str = ""
-    outputs: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def done(self) -> bool:
-        return self.state == "completed"
-
-    @property
-    def succeeded(self) -> bool:
-        return self.status == "succeeded"
-
-    @property
-    def ending(self) -> bool:
-        """Whether it is over, or about to be because somebody has cancelled it."""
-        return self.done or self.status == "canceling"
-
-    def check(self, also: str = "") -> None:
-        """Raise JobFailed for a job that is done and did not succeed; `also` is one more thing to say of it."""
-        if self.succeeded or not self.done:
-            return
-        said = f": {self.message}" if self.message else ""
-        said = f"{said.rstrip('.')}. {also}" if also else said
-        cancelled = "Somebody or something cancelled it; start it again if that was a mistake."
-        kind, remedy = BY_CODE.get(self.code, (None, None))
-        raise errors.JobFailed(
-            f"The {self} {'was canceled' if self.status == 'canceled' else self.status}{said}",
-            code=self.code,
-            remedy=cancelled
-            if self.status == "canceled"
-            else remedy or (kind.default_remedy if kind else None),
-            retryable=kind is not None and kind.default_retryable,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Job:
-        """Return what `to_json` gave; members of another version are left out."""
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name in value})
-
-    def __str__(self) -> str:
-        if self.kind == "key":
-            table, _, key = self.id.partition("/")
-            return f"index of the key {key} of {table}"
-        kind = "system job" if self.kind == "system" else "background operation"
-        return f"{kind} {f'{self.name!r} ' if self.name else ''}({self.id})"
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A job that an action has started, and whatever else the action answered."""
-
-    job_id: str
-    kind: JobKind
-    answer: Mapping[str, Any]
 
 
 class Jobs:
@@ -172,7 +81,7 @@ class Jobs:
             request = replace(request, headers={**request.headers, "Prefer": "respond-async"})
         response = self._transport.send(request, self._stop)
         answer = result(response, request, self._operations)
-        found = _job_of(response, answer if isinstance(answer, Mapping) else {}, background=background)
+        found = started(response, answer if isinstance(answer, Mapping) else {}, background=background)
         if found is None:
             raise errors.BadRequest(
                 f"{action} started no {'background operation' if background else 'job'}: it has done its work already",
@@ -242,7 +151,7 @@ class Jobs:
                 code=error.code,
                 request_id=error.request_id,
             ) from error
-        return _job(found, job_id) if kind == "system" else _operation(found, job_id)
+        return system_job(found, job_id) if kind == "system" else background_job(found, job_id)
 
     def wait(
         self,
@@ -302,7 +211,7 @@ class Jobs:
         }
         request = Request("GET", f"asyncoperations{odata.options(query)}")
         found = decoded(self._transport.send(request, self._stop), request)["value"]
-        return _job(found[0], found[0]["asyncoperationid"]) if found else None
+        return system_job(found[0], found[0]["asyncoperationid"]) if found else None
 
     def _key(self, job_id: str) -> Job:
         """Return how far the index of a key is; why it failed is asked of the job that has built it."""
@@ -329,7 +238,7 @@ class Jobs:
         except errors.DataverseError:  # the reason is a help, and no more
             job = {}
         said = str(job.get("friendlymessage") or job.get("message") or "")
-        return errors.shortened(said, _LONGEST) or (
+        return errors.shortened(said, LONGEST) or (
             "rows that have the same values in its columns are the usual reason"
         )
 
@@ -342,64 +251,12 @@ class Jobs:
         }
         request = Request("GET", f"asyncoperations{odata.options(query)}")
         found = decoded(self._transport.send(request, self._stop), request)["value"]
-        return [_job(one, one["asyncoperationid"]) for one in found]
+        return [system_job(one, one["asyncoperationid"]) for one in found]
 
     def deletions(self, job_id: str) -> Deletions:
         """Return how many rows a bulk delete has deleted so far, and which it could not; raises JobGone."""
         return Deletions.of(self._transport, odata.guid(job_id), self._stop)
 
 
-def key_job(table: str, key: str) -> str:
-    """Return the id of the job that builds a key's index, by the logical names of both."""
-    return f"{table}/{key}"
-
-
 def _begins_with(name: str) -> str:
     return f"startswith(name,{odata.literal(no_pattern(name))})"
-
-
-def _job_of(response: Response, answer: Mapping[str, Any], *, background: bool) -> Started | None:
-    if background:
-        given = response.headers.get("x-ms-dyn-backgroundoperationid") or answer.get("backgroundOperationId")
-        return Started(odata.guid(given), "background", answer) if given else None
-    for name in _IDS:
-        if answer.get(name):
-            rest = {key: value for key, value in answer.items() if key != name}
-            return Started(odata.guid(answer[name]), "system", rest)
-    return None
-
-
-def _job(row: Mapping[str, Any], job_id: str) -> Job:
-    failed = row.get("statuscode") in {31, 32}
-    said = row.get("friendlymessage") or row.get("message") or ""
-    return Job(
-        odata.guid(job_id),
-        "system",
-        row.get("name") or "",
-        STATES.get(row["statecode"], str(row["statecode"])),
-        STATUSES.get(row["statuscode"], str(row["statuscode"])),
-        errors.shortened(str(said), _LONGEST) if failed else "",
-        spelled(row["errorcode"]) if failed and row.get("errorcode") else "",
-    )
-
-
-def _operation(row: Mapping[str, Any], job_id: str) -> Job:
-    """Return what the status monitor says: its own members begin alike, all others are the operation's outputs."""
-    own = {name[0].lower() + name[1:]: value for name, value in row.items()}
-    state, status = own.get("backgroundOperationStateCode"), own.get("backgroundOperationStatusCode")
-    code = own.get("backgroundOperationErrorCode")
-    outputs = {
-        name: value
-        for name, value in row.items()
-        if not name.lower().startswith(("backgroundoperation", "@odata."))
-    }
-    return Job(
-        job_id,
-        "background",
-        "",
-        STATES.get(state or 0, str(state)),
-        STATUSES.get(status or 0, str(status)),
-        errors.shortened(str(own.get("backgroundOperationErrorMessage") or ""), _LONGEST),
-        spelled(code) if code else "",
-        outputs,
-    )

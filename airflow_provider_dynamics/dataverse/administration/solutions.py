@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.administration.import_results import ImportResults, results_of
-from airflow_provider_dynamics.dataverse.administration.jobs import Started
+from airflow_provider_dynamics.dataverse.administration.job import Started
 from airflow_provider_dynamics.dataverse.administration.missing import (
     MissingDependency,
     kind_of,

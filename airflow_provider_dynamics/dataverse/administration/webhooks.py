@@ -23,7 +23,8 @@ from airflow_provider_dynamics.dataverse.administration.endpoints import (
     check_name,
     check_url,
 )
-from airflow_provider_dynamics.dataverse.metadata.tables import Tables, did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.table import did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.protocol.odata import Row

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.calling.actions import in_doubt, run_action
 from airflow_provider_dynamics.dataverse.calling.operations import Operations
-from airflow_provider_dynamics.dataverse.metadata.tables import Table
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Sender
 from airflow_provider_dynamics.dataverse.protocol.odata import Row

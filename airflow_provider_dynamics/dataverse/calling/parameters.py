@@ -18,7 +18,8 @@ from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.calling.csdl import NAMESPACE, Operation, Schema, element_of
-from airflow_provider_dynamics.dataverse.metadata.tables import Tables, did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.table import did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.odata import Row
 from airflow_provider_dynamics.dataverse.rows.writable import check_names

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.calling.csdl import NAMESPACE, Kind, Operation, Schema, element_of
-from airflow_provider_dynamics.dataverse.metadata.tables import did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.table import did_you_mean
 
 __all__ = ["bare", "chosen"]
 

@@ -17,7 +17,9 @@ from typing import Any, BinaryIO
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.file_columns.file_blocks import BLOCK, Told, content_of, telling
 from airflow_provider_dynamics.dataverse.file_columns.file_uploads import Typed, Upload
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table, Tables, did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table, did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response, Sender
 from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.tables import Table
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.protocol.pages import Deleted, Page, walk

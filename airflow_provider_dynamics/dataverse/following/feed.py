@@ -18,7 +18,7 @@ from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.following.identities import identifier
 from airflow_provider_dynamics.dataverse.following.sorting import Sorter, pack
 from airflow_provider_dynamics.dataverse.following.window_place import MODIFIED, PREFIX, VERSION, WindowPlace
-from airflow_provider_dynamics.dataverse.metadata.tables import Table
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.pages import Page
 from airflow_provider_dynamics.dataverse.queries.query import Query

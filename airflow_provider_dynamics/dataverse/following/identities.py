@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from airflow_provider_dynamics.dataverse.following.window_place import VERSION
-from airflow_provider_dynamics.dataverse.metadata.tables import Table
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol.pages import Page
 
 __all__ = ["identifier"]

@@ -19,7 +19,8 @@ from airflow_provider_dynamics.dataverse.lanes.crew import Crew, LanePage, Open
 from airflow_provider_dynamics.dataverse.lanes.planning import Plan
 from airflow_provider_dynamics.dataverse.lanes.statistics import Asked, windowed
 from airflow_provider_dynamics.dataverse.lanes.windows import Window
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Tables
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol.pages import Page
 from airflow_provider_dynamics.dataverse.protocol.sizes import LARGEST_PAGE
 from airflow_provider_dynamics.dataverse.queries.query import Query, Source

@@ -12,7 +12,8 @@ from typing import Any
 
 from airflow_provider_dynamics.dataverse.lanes.statistics import Asked
 from airflow_provider_dynamics.dataverse.lanes.windows import WINDOW_TYPES, Axis, Slice, Window, cut, evenly
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol.sizes import COUNTABLE
 from airflow_provider_dynamics.dataverse.throttle import Stop
 

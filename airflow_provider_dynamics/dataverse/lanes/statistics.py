@@ -14,7 +14,8 @@ from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.lanes.windows import Window
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request
 from airflow_provider_dynamics.dataverse.protocol.pages import decoded
 from airflow_provider_dynamics.dataverse.queries.query import Query

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_dynamics.dataverse.protocol import odata
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
 
 __all__ = ["WINDOW_TYPES", "Axis", "Slice", "Window", "cut", "evenly"]
 

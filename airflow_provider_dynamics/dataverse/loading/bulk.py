@@ -26,7 +26,9 @@ from airflow_provider_dynamics.dataverse.loading.targets import (
     Targets,
 )
 from airflow_provider_dynamics.dataverse.loading.tuning import BATCH, CHUNK, ELASTIC, Pace, Tuning
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol.odata import Row
 from airflow_provider_dynamics.dataverse.protocol.options import NO_OPTIONS, WriteOptions
 from airflow_provider_dynamics.dataverse.rows.payloads import Blank, Payloads

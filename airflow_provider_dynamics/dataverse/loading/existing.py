@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from airflow_provider_dynamics.dataverse.errors import DataverseError, DuplicateKey, Forbidden
 from airflow_provider_dynamics.dataverse.loading.targets import RowOutcome, Target
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol.exchange import Sender
 from airflow_provider_dynamics.dataverse.protocol.odata import Row
 from airflow_provider_dynamics.dataverse.reading.finding import find_rows

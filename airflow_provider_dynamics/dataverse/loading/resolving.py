@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_dynamics.dataverse.loading.targets import REFUSED, Target
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol.exchange import Sender
 from airflow_provider_dynamics.dataverse.reading.finding import find_rows
 from airflow_provider_dynamics.dataverse.throttle import Stop

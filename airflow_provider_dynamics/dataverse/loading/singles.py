@@ -20,7 +20,8 @@ from airflow_provider_dynamics.dataverse.loading.targets import (
     Target,
 )
 from airflow_provider_dynamics.dataverse.loading.tuning import Tuning
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.protocol.odata import Row

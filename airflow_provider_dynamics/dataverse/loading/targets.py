@@ -14,7 +14,8 @@ import msgspec
 
 from airflow_provider_dynamics.dataverse import errors
 from airflow_provider_dynamics.dataverse.errors import DataverseError
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.odata import Row
 from airflow_provider_dynamics.dataverse.reading.folding import folded, loosely

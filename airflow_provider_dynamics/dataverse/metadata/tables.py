@@ -6,15 +6,21 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query-meta
 
 from __future__ import annotations
 
-import difflib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.columns import Column, Option
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.definition import (
+    COLLECTIONS,
+    DEFINITION,
+    DEFINITION_ON_PREMISES,
+    collections_of,
+    table_of,
+)
 from airflow_provider_dynamics.dataverse.metadata.details import (
     CURRENCIES,
     FOR_WRITING,
@@ -22,121 +28,13 @@ from airflow_provider_dynamics.dataverse.metadata.details import (
     money_places,
     with_details,
 )
+from airflow_provider_dynamics.dataverse.metadata.table import Table, did_you_mean
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Sender
-from airflow_provider_dynamics.dataverse.protocol.odata import LOOKUPS
 from airflow_provider_dynamics.dataverse.protocol.pages import decoded
 from airflow_provider_dynamics.dataverse.protocol.servers import CLOUD, Server
 
-__all__ = ["LOOKUPS", "Column", "Key", "Option", "Table", "Tables", "did_you_mean"]
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An alternate key; only one whose `status` is "Active" can be used."""
-
-    name: str
-    columns: tuple[str, ...]
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table by its logical name, with all columns the Web API knows."""
-
-    logical_name: str
-    entity_set: str
-    primary_id: str
-    primary_name: str | None
-    columns: Mapping[str, Column] = field(repr=False)
-    keys: tuple[Key, ...] = ()
-    change_tracking: bool = False
-    elastic: bool = False
-
-    def find(self, name: str) -> Column | None:
-        """Return the column by its logical or its wire name, None where there is none."""
-        found = self.columns.get(name)
-        if found is None and name.startswith("_") and name.endswith("_value"):
-            found = self.columns.get(name[1:-6])
-        return found
-
-    def column(self, name: str) -> Column:
-        """Return the column by its logical or its wire name; raises UnknownColumn naming the nearest."""
-        found = self.find(name)
-        if found is None:
-            raise self._unknown(name)
-        return found
-
-    def wire_names(self, select: Iterable[str]) -> list[str]:
-        """Return the names to select columns by, each once; raises UnknownColumn."""
-        return list(dict.fromkeys(self.column(name).wire_name for name in select))
-
-    def key(self, columns: Iterable[str]) -> Key:
-        """Return the usable alternate key of exactly these columns; raises UnknownKey."""
-        wanted = frozenset(columns)
-        for key in self.keys:
-            if frozenset(key.columns) == wanted:
-                if key.status != "Active":
-                    raise errors.UnknownKey(
-                        f"The alternate key {key.name} of {self.logical_name} is not ready: its index is {key.status}",
-                        remedy="Wait until its status is Active, or reactivate it if it failed.",
-                    )
-                return key
-        known = "; ".join(",".join(key.columns) for key in self.keys) or "none"
-        raise errors.UnknownKey(
-            f"{self.logical_name} has no alternate key on {', '.join(sorted(wanted)) or 'no columns'}",
-            remedy=f"Its alternate keys: {known}.",
-        )
-
-    def predicate(self, row: str | Any, *, in_path: bool = True) -> str:
-        """Return the part of a URL that names one row, by id or by a dict of an alternate key's columns.
-
-        Raises BadRequest for a value that cannot be a key, UnknownKey for columns that are not one.
-        """
-        if not isinstance(row, Mapping):
-            return f"({odata.guid(row)})"
-        named = {self.column(name).name: value for name, value in row.items()}
-        if set(named) == {self.primary_id}:
-            return f"({odata.guid(named[self.primary_id])})"
-        columns = [self.columns[name] for name in self.key(named).columns]
-        parts = [(column.wire_name, column.type, named[column.name]) for column in columns]
-        return odata.key_predicate(parts, in_path=in_path)
-
-    def nearest(self, name: str, links: Iterable[str] = ()) -> str:
-        """Return the advice for a mistyped column, or one of its `links`; "" where none is near."""
-        label_of = next((name[: -len(end)] for end in ("yominame", "name") if name.endswith(end)), "")
-        if label_of in self.columns:
-            return (
-                f"It is the label of {label_of!r}: select that, and set labels to get it as a column beside it "
-                f"(in rows it is '{self.columns[label_of].wire_name}@OData.Community.Display.V1.FormattedValue')."
-            )
-        return did_you_mean(name, [*self.columns, *links])
-
-    def _unknown(self, name: str) -> errors.UnknownColumn:
-        remedy = self.nearest(name) or "Use the column's logical name."
-        return errors.UnknownColumn(f"The table {self.logical_name} has no column {name!r}", remedy=remedy)
-
-
-_ATTRIBUTES = (
-    "Attributes($select=LogicalName,AttributeType,AttributeTypeName,AttributeOf,"
-    "IsValidForCreate,IsValidForUpdate,IsValidForRead)"
-)
-_KEYS = "Keys($select=LogicalName,KeyAttributes,EntityKeyIndexStatus)"
-_LOOKUP_TARGETS = "ManyToOneRelationships($select=ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName)"
-_DEFINITION = {
-    "$select": "LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute,ChangeTrackingEnabled,TableType",
-    "$expand": f"{_ATTRIBUTES},{_KEYS},{_LOOKUP_TARGETS}",
-}
-_DEFINITION_ON_PREMISES = {**_DEFINITION, "$select": _DEFINITION["$select"].removesuffix(",TableType")}
-
-_COLLECTIONS = {
-    "$select": "LogicalName",
-    "$expand": (
-        "OneToManyRelationships($select=ReferencedEntityNavigationPropertyName,ReferencingEntity),"
-        "ManyToManyRelationships($select=Entity1LogicalName,Entity1NavigationPropertyName,"
-        "Entity2LogicalName,Entity2NavigationPropertyName)"
-    ),
-}
+__all__ = ["Tables"]
 
 
 class Tables:
@@ -158,8 +56,8 @@ class Tables:
         """Return the table without the members of single column types, at the price of one request; raises UnknownTable."""
         with self._lock(name):
             if name not in self._outlines:
-                asked = _DEFINITION if self._server.table_types else _DEFINITION_ON_PREMISES
-                self._outlines[name] = _table(self._definition(name, asked))
+                asked = DEFINITION if self._server.table_types else DEFINITION_ON_PREMISES
+                self._outlines[name] = table_of(self._definition(name, asked))
             return self._outlines[name]
 
     def whole(self, name: str) -> Table:
@@ -240,8 +138,8 @@ class Tables:
         """Return the tables a table's collection-valued navigation properties lead to."""
         with self._lock(name):
             if name not in self._collections:
-                found = self._definition(name, _COLLECTIONS)
-                self._collections[name] = dict(_collections(name, found))
+                found = self._definition(name, COLLECTIONS)
+                self._collections[name] = dict(collections_of(name, found))
             return self._collections[name]
 
     def accepts(self, table: str, message: str) -> bool:
@@ -329,75 +227,3 @@ class Tables:
     def _get(self, target: str) -> Any:
         request = Request("GET", target)
         return decoded(self._transport.send(request), request)
-
-
-def _table(wire: Mapping[str, Any]) -> Table:
-    primary_id = wire["PrimaryIdAttribute"]
-    relationships = wire["ManyToOneRelationships"]
-    columns = [
-        _column(found, relationships, wire["LogicalName"]) for found in wire["Attributes"] if _visible(found)
-    ]
-    return Table(
-        logical_name=wire["LogicalName"],
-        entity_set=wire["EntitySetName"],
-        primary_id=primary_id,
-        primary_name=wire.get("PrimaryNameAttribute"),
-        columns={column.name: column for column in columns},
-        keys=tuple(
-            Key(key["LogicalName"], tuple(key["KeyAttributes"]), key["EntityKeyIndexStatus"])
-            for key in wire["Keys"]
-        ),
-        change_tracking=bool(wire.get("ChangeTrackingEnabled")),
-        elastic=wire.get("TableType") == "Elastic",
-    )
-
-
-def _collections(name: str, wire: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for found in wire.get("OneToManyRelationships") or ():
-        if navigation := found.get("ReferencedEntityNavigationPropertyName"):
-            yield navigation, found["ReferencingEntity"]
-    for found in wire.get("ManyToManyRelationships") or ():
-        first, second = (
-            (found[f"Entity{i}LogicalName"], found.get(f"Entity{i}NavigationPropertyName")) for i in (1, 2)
-        )
-        if first[0] == name and first[1]:
-            yield first[1], second[0]
-        if second[0] == name and second[1]:
-            yield second[1], first[0]
-
-
-def _visible(wire: Mapping[str, Any]) -> bool:
-    """Say whether a column is the Web API's too: the virtual companions of lookups and choices are not."""
-    name, owner = wire["LogicalName"], wire.get("AttributeOf")
-    return not owner or name not in {f"{owner}name", f"{owner}yominame", f"{owner}type"}
-
-
-def _column(wire: Mapping[str, Any], relationships: Iterable[Mapping[str, Any]], table: str) -> Column:
-    name, kind = wire["LogicalName"], wire["AttributeType"]
-    if kind == "Virtual":
-        kind = ((wire.get("AttributeTypeName") or {}).get("Value") or kind).removesuffix("Type")
-    navigation: dict[str, str] = {}
-    if kind in LOOKUPS:
-        navigation = {
-            found["ReferencedEntity"]: found["ReferencingEntityNavigationPropertyName"]
-            for found in relationships
-            if found["ReferencingAttribute"] == name
-        }
-    return Column(
-        name=name,
-        type=kind,
-        wire_name=f"_{name}_value" if kind in LOOKUPS else name,
-        valid_for_create=bool(wire.get("IsValidForCreate")),
-        valid_for_update=bool(wire.get("IsValidForUpdate")),
-        valid_for_read=bool(wire.get("IsValidForRead")),
-        targets=tuple(navigation),
-        navigation=navigation,
-        table=table,
-    )
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the question for a mistyped name, "" where none of the known ones is near."""
-    by_lower = {one.lower(): one for one in known}
-    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
-    return f"Did you mean {by_lower[near[0]]!r}?" if near else ""

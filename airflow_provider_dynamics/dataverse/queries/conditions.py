@@ -16,7 +16,8 @@ from airflow_provider_dynamics.dataverse.errors import BadRequest
 from airflow_provider_dynamics.dataverse.queries import query_functions
 
 if TYPE_CHECKING:  # a DAG file builds conditions, and reading metadata needs requests
-    from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 
 __all__ = ["ColumnName", "Condition", "all_of", "any_of", "column", "combined", "odata"]
 

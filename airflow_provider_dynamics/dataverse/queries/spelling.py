@@ -18,7 +18,9 @@ from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.odata import IDS, LOOKUPS, NUMBERS, WHOLE_NUMBERS
 
 if TYPE_CHECKING:  # Airflow shows conditions while it reads a DAG file
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table, Tables
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
+    from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 
 __all__ = ["Scope", "read_moment"]
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from airflow_provider_dynamics.dataverse.errors import BadRequest
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.queries.conditions import Condition
 from airflow_provider_dynamics.dataverse.queries.query import Expand
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from airflow_provider_dynamics.dataverse.errors import BadFetchXml
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.queries.fetch_document import Document
 from airflow_provider_dynamics.dataverse.queries.query import FetchXml
 from airflow_provider_dynamics.dataverse.reading.results import (

@@ -11,7 +11,8 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from airflow_provider_dynamics.dataverse.errors import BadRequest
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.queries import conditions, query_functions
 from airflow_provider_dynamics.dataverse.queries.conditions import ColumnName, Condition
 from airflow_provider_dynamics.dataverse.queries.spelling import Scope

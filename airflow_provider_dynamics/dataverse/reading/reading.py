@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.protocol.pages import Page, walk

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.tables import LOOKUPS, Column, Table, Tables
-from airflow_provider_dynamics.dataverse.protocol.odata import Row
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
+from airflow_provider_dynamics.dataverse.protocol.odata import LOOKUPS, Row
 from airflow_provider_dynamics.dataverse.queries.query import Expand, Query
 from airflow_provider_dynamics.dataverse.reading import expanding
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.tables import Tables, did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.table import did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Sender
 from airflow_provider_dynamics.dataverse.protocol.pages import decoded, walk

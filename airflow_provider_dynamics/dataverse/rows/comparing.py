@@ -12,7 +12,8 @@ from datetime import date, datetime, timezone
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol.odata import LOOKUPS, NUMBERS, Row
 
 __all__ = ["TARGET", "comparable", "compared_columns", "differences", "readable", "reference_id", "restored"]

@@ -11,9 +11,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.tables import LOOKUPS, Column, Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
-from airflow_provider_dynamics.dataverse.protocol.odata import Row
+from airflow_provider_dynamics.dataverse.protocol.odata import LOOKUPS, Row
 from airflow_provider_dynamics.dataverse.transport.change_sets import is_reference
 
 __all__ = ["Blank", "Payloads"]

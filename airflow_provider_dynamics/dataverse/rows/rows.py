@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.tables import Table, Tables
+from airflow_provider_dynamics.dataverse.metadata.table import Table
+from airflow_provider_dynamics.dataverse.metadata.tables import Tables
 from airflow_provider_dynamics.dataverse.protocol import odata
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.protocol.odata import LOOKUPS, Row

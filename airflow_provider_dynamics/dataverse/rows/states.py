@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_dynamics.dataverse import errors
-from airflow_provider_dynamics.dataverse.metadata.tables import Table
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol.exchange import Request, Response
 from airflow_provider_dynamics.dataverse.protocol.odata import Row
 from airflow_provider_dynamics.dataverse.rows import settled

@@ -27,7 +27,8 @@ from airflow_provider_dynamics.emulator.querying.query_functions import Function
 from airflow_provider_dynamics.emulator.schema import Column, Table
 from airflow_provider_dynamics.emulator.schema.model import TEXT_KINDS
 from airflow_provider_dynamics.emulator.schema.security import TEAM_MEMBERS
-from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Store
+from airflow_provider_dynamics.emulator.storage import PAIRS, SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 _INT32 = 2**31
 _LANGUAGE = 1033

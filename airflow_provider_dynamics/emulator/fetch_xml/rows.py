@@ -25,7 +25,8 @@ from airflow_provider_dynamics.emulator.querying.projection import (
 )
 from airflow_provider_dynamics.emulator.render import formatter, renderer
 from airflow_provider_dynamics.emulator.schema import TABLES, Column
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 ATTRIBUTE_NAME = "OData.Community.Display.V1.AttributeName"
 Values = tuple[Any, ...]

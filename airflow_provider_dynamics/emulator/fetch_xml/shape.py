@@ -18,7 +18,7 @@ from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
 from airflow_provider_dynamics.emulator.querying.comparisons import COMPARISONS, compare
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Intersect, Table
 from airflow_provider_dynamics.emulator.schema.current import current
-from airflow_provider_dynamics.emulator.store import PAIRS, SQL
+from airflow_provider_dynamics.emulator.storage import PAIRS, SQL
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from airflow_provider_dynamics.emulator.literals import utc_text
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.render import RowRenderer
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
-from airflow_provider_dynamics.emulator.store import FILES, JSON_COLUMN, SQL, Store, storage_names
+from airflow_provider_dynamics.emulator.storage import FILES, JSON_COLUMN, SQL, storage_names
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 from airflow_provider_dynamics.emulator.writing.images import Pictures
 from airflow_provider_dynamics.emulator.writing.writer import Writer

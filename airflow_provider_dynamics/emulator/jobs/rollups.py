@@ -19,7 +19,8 @@ from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.operations.model import ANY_ROW, Invocation, Operation, Rooms, need
 from airflow_provider_dynamics.emulator.render import RowRenderer
 from airflow_provider_dynamics.emulator.schema import TABLES, Table
-from airflow_provider_dynamics.emulator.store import JSON_COLUMN, Store
+from airflow_provider_dynamics.emulator.storage import JSON_COLUMN
+from airflow_provider_dynamics.emulator.store import Store
 
 ROLLUP = 2  # SourceType of such a column
 _CALCULATED = 1

@@ -24,7 +24,7 @@ from airflow_provider_dynamics.emulator.schema import (
     Table,
     collections_of,
 )
-from airflow_provider_dynamics.emulator.store import PAIRS
+from airflow_provider_dynamics.emulator.storage import PAIRS
 from airflow_provider_dynamics.emulator.writing.body import point
 
 # What a merged row is in the end: statecode, statuscode.

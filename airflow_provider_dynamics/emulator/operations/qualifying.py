@@ -23,7 +23,7 @@ from airflow_provider_dynamics.emulator.operations.model import (
     need,
 )
 from airflow_provider_dynamics.emulator.schema import TABLES, Table
-from airflow_provider_dynamics.emulator.store import JSON_COLUMN
+from airflow_provider_dynamics.emulator.storage import JSON_COLUMN
 
 # Which columns a new row takes over: from table, to table -> {column here: column there}, as the mappings of the
 # relationships between them say.

@@ -30,7 +30,7 @@ from airflow_provider_dynamics.emulator.schema import TABLES, Table
 from airflow_provider_dynamics.emulator.schema.model import stable_id
 from airflow_provider_dynamics.emulator.schema.security import TEAM_MEMBERS
 from airflow_provider_dynamics.emulator.schema.sharing import PRINCIPALOBJECTACCESS as SHARED
-from airflow_provider_dynamics.emulator.store import JSON_COLUMN, PAIRS, SQL, storage_names
+from airflow_provider_dynamics.emulator.storage import JSON_COLUMN, PAIRS, SQL, storage_names
 
 RIGHTS = ENUMS["AccessRights"]
 # What a role's privilege lets its holder do with a row.

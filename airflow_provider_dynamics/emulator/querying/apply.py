@@ -29,7 +29,8 @@ from airflow_provider_dynamics.emulator.querying.projection import (
 from airflow_provider_dynamics.emulator.querying.query import Source
 from airflow_provider_dynamics.emulator.render import formatter, renderer
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 _STEP = re.compile(r"\s*(?P<name>\w+)\s*\((?P<inside>.*)\)\s*", re.DOTALL)
 _COUNT = re.compile(r"\s*\$count\s+as\s+(?P<alias>[^\W\d]\w*)\s*")

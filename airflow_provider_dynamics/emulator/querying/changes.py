@@ -35,7 +35,8 @@ from airflow_provider_dynamics.emulator.querying.query import (
     page_body,
 )
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
-from airflow_provider_dynamics.emulator.store import DELETED, SQL, Store
+from airflow_provider_dynamics.emulator.storage import DELETED, SQL
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 
 DEFAULT_DAYS = 7

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from airflow_provider_dynamics.emulator.literals import GUID, day_text, moment_text
 from airflow_provider_dynamics.emulator.schema import Column
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, GUID_KINDS, TEXT_KINDS, WHOLE_KINDS
-from airflow_provider_dynamics.emulator.store import Condition
+from airflow_provider_dynamics.emulator.storage import Condition
 
 _INT64 = 2**63
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")

@@ -21,7 +21,8 @@ from airflow_provider_dynamics.emulator.querying.orders import sorted_by
 from airflow_provider_dynamics.emulator.querying.paging import primary_order, write_token
 from airflow_provider_dynamics.emulator.querying.projection import Projection, Row, chunked
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
-from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Store, key_order
+from airflow_provider_dynamics.emulator.storage import PAIRS, SQL, key_order
+from airflow_provider_dynamics.emulator.store import Store
 
 
 @dataclass(frozen=True)

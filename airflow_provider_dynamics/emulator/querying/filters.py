@@ -29,7 +29,7 @@ from airflow_provider_dynamics.emulator.querying.paging import points_to
 from airflow_provider_dynamics.emulator.querying.query_functions import Function, query_function
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Navigation, Table, navigation_of
 from airflow_provider_dynamics.emulator.schema.model import GUID_KINDS, TEXT_KINDS
-from airflow_provider_dynamics.emulator.store import PAIRS, SQL, Condition
+from airflow_provider_dynamics.emulator.storage import PAIRS, SQL, Condition
 
 _COMPARISONS: Mapping[type, str] = {
     ast.Eq: "Equal",

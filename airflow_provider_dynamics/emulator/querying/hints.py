@@ -17,7 +17,8 @@ from sqlalchemy.sql.operators import and_, custom_op
 
 from airflow_provider_dynamics.emulator.querying.paging import Sorted
 from airflow_provider_dynamics.emulator.schema import Table
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 INDEXED = ("createdon", "modifiedon", "versionnumber")
 MANY = 100_000  # from so many rows on the order of the keys is the quicker way

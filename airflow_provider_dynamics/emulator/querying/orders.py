@@ -16,7 +16,7 @@ from airflow_provider_dynamics.emulator.messages import NotEmulated
 from airflow_provider_dynamics.emulator.options import Order, parse_order
 from airflow_provider_dynamics.emulator.querying.paging import Sorted, points_to, primary_order
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Navigation, Table
-from airflow_provider_dynamics.emulator.store import SQL
+from airflow_provider_dynamics.emulator.storage import SQL
 
 
 def order_of(call: Call, table: Table) -> list[Sorted]:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.schema import Column, Table
 from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, WHOLE_KINDS
-from airflow_provider_dynamics.emulator.store import Condition, key_order, sort_key
+from airflow_provider_dynamics.emulator.storage import Condition, key_order, sort_key
 
 _OUTER = re.compile(r'<cookie pagenumber="([0-9]{1,9})" pagingcookie="([^"]*)" istracking="(True|False)" />')
 _INNER = re.compile(r'<cookie page="\d+"((?: \w+="[^"]*")*)>(.*)</cookie>', re.DOTALL)

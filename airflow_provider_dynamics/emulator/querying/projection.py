@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from airflow_provider_dynamics.emulator.call import Prefer
 from airflow_provider_dynamics.emulator.render import formatter, renderer
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 FORMATTED = "OData.Community.Display.V1.FormattedValue"
 LOOKUP_TABLE = "Microsoft.Dynamics.CRM.lookuplogicalname"

@@ -31,7 +31,8 @@ from airflow_provider_dynamics.emulator.querying.paging import Sorted, after, re
 from airflow_provider_dynamics.emulator.querying.projection import Projection
 from airflow_provider_dynamics.emulator.render import etag
 from airflow_provider_dynamics.emulator.schema import TABLES, Navigation, Table, navigation_of
-from airflow_provider_dynamics.emulator.store import JSON_COLUMN, PAIRS, SQL, Store
+from airflow_provider_dynamics.emulator.storage import JSON_COLUMN, PAIRS, SQL
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 
 METADATA_VERSION = "74534563"

@@ -21,7 +21,7 @@ from airflow_provider_dynamics.emulator.messages import Fault, NotEmulated
 from airflow_provider_dynamics.emulator.querying.comparisons import among, stored_text
 from airflow_provider_dynamics.emulator.querying.spans import SPANS, arity, month, same_day
 from airflow_provider_dynamics.emulator.schema import Column
-from airflow_provider_dynamics.emulator.store import Condition
+from airflow_provider_dynamics.emulator.storage import Condition
 
 _DAY = timedelta(days=1)
 _CHOICE = re.compile("-?[0-9]{1,10}")

@@ -16,7 +16,8 @@ from airflow_provider_dynamics.emulator.options import odata_fault
 from airflow_provider_dynamics.emulator.privileges import Privileges
 from airflow_provider_dynamics.emulator.querying.query import missing_row
 from airflow_provider_dynamics.emulator.schema import TABLES, Table
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 VIEWS: Mapping[str, str] = {"savedQuery": "savedquery", "userQuery": "userquery"}
 

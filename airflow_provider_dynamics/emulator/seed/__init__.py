@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from airflow_provider_dynamics.emulator.schema import TABLES
 from airflow_provider_dynamics.emulator.seed.identities import CONTOSO, Organization
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 
 NAMES = ("sample", "empty")
 

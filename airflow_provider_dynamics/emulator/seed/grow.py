@@ -17,7 +17,8 @@ from airflow_provider_dynamics.emulator.schema.model import EXACT_KINDS, WHOLE_K
 from airflow_provider_dynamics.emulator.seed import words
 from airflow_provider_dynamics.emulator.seed.identities import ROOT_UNIT, SERVICE_USER, US_DOLLAR
 from airflow_provider_dynamics.emulator.seed.moments import WAYS
-from airflow_provider_dynamics.emulator.store import Store, storage_names
+from airflow_provider_dynamics.emulator.storage import storage_names
+from airflow_provider_dynamics.emulator.store import Store
 
 _ONE = 10**10
 _FIXED: dict[str, Any] = {

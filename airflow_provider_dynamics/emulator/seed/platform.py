@@ -31,7 +31,8 @@ from airflow_provider_dynamics.emulator.seed.identities import (
     Organization,
 )
 from airflow_provider_dynamics.emulator.seed.solutions import PUBLISHERS, SOLUTIONS
-from airflow_provider_dynamics.emulator.store import JSON_COLUMN, SQL, Store, storage_names
+from airflow_provider_dynamics.emulator.storage import JSON_COLUMN, SQL, storage_names
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.writing.writer import Writer
 
 FOUNDED = datetime(2023, 1, 9, 8, 0, tzinfo=timezone.utc)

@@ -22,7 +22,8 @@ from airflow_provider_dynamics.emulator.jobs.job import SYSTEM_JOB, Job
 from airflow_provider_dynamics.emulator.jobs.jobs import Jobs
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.schema import TABLES, Table
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.webhooks.address import Address, address_of
 from airflow_provider_dynamics.emulator.webhooks.execution_context import NO_ID, Occasion, Registered, context
 from airflow_provider_dynamics.emulator.webhooks.posting import Message, Webhooks

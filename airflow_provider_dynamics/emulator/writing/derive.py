@@ -16,7 +16,8 @@ from airflow_provider_dynamics.emulator.literals import scaled
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.schema import TABLES, Column, Table
 from airflow_provider_dynamics.emulator.schema.current import per_schema
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.writing.body import point
 
 Rule = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.schema import Column, Table
-from airflow_provider_dynamics.emulator.store import FILES, Store
+from airflow_provider_dynamics.emulator.storage import FILES
+from airflow_provider_dynamics.emulator.store import Store
 
 LARGEST_SIDE = 144
 _TICKS_FROM = datetime(1, 1, 1, tzinfo=timezone.utc)

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from airflow_provider_dynamics.emulator.call import Call
 from airflow_provider_dynamics.emulator.schema import TABLES, Intersect, Navigation, Table
-from airflow_provider_dynamics.emulator.store import PAIRS, Store
+from airflow_provider_dynamics.emulator.storage import PAIRS
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.writing.keys import duplicate_record
 
 Bind = Callable[[Call, Table, str, str, "str | None"], None]

@@ -22,14 +22,8 @@ from airflow_provider_dynamics.emulator.querying.query import missing_row
 from airflow_provider_dynamics.emulator.render import RowRenderer
 from airflow_provider_dynamics.emulator.schema import INTERSECTS, TABLES, Navigation, Table, collections_of
 from airflow_provider_dynamics.emulator.schema.current import per_schema
-from airflow_provider_dynamics.emulator.store import (
-    DELETED,
-    FILES,
-    JSON_COLUMN,
-    SQL,
-    Store,
-    storage_names,
-)
+from airflow_provider_dynamics.emulator.storage import DELETED, FILES, JSON_COLUMN, SQL, storage_names
+from airflow_provider_dynamics.emulator.store import Store
 from airflow_provider_dynamics.emulator.switches import DataFaults
 from airflow_provider_dynamics.emulator.writing.body import Body, BodyReader, point, target_of
 from airflow_provider_dynamics.emulator.writing.derive import Derivation, own

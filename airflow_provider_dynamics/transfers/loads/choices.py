@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_dynamics.dataverse.metadata.tables import did_you_mean
+from airflow_provider_dynamics.dataverse.metadata.table import did_you_mean
 from airflow_provider_dynamics.formats.values import TRUTHS
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Option
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column, Option
 
 __all__ = ["CHOICES", "choice_reader"]
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk.exceptions import AirflowFailException
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
 
 __all__ = ["bound_column", "check_columns", "file_to_table"]
 

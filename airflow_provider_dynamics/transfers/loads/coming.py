@@ -13,7 +13,7 @@ from airflow_provider_dynamics.transfers.loads.finder import written
 from airflow_provider_dynamics.transfers.loads.lookup_keys import TargetKey
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
     from airflow_provider_dynamics.transfers.loads.row import LoadRow
 
 __all__ = ["Coming"]

@@ -12,7 +12,8 @@ from airflow_provider_dynamics.transfers.loads.row import Action, Compared, Load
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
 
 __all__ = ["Comparing"]
 

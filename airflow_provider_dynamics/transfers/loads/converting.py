@@ -12,7 +12,7 @@ from airflow_provider_dynamics.transfers.loads.columns import file_to_table
 from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject, Stage, open_rows
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
 
 __all__ = ["Converting"]
 

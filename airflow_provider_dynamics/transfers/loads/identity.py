@@ -11,7 +11,8 @@ from airflow_provider_dynamics.dataverse.reading.folding import TEXTS, folded, f
 from airflow_provider_dynamics.formats.values import written
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
     from airflow_provider_dynamics.transfers.loads.row import LoadRow
 
 __all__ = ["Identity", "NoIdentity", "without_accents"]

@@ -18,7 +18,8 @@ from airflow_provider_dynamics.transfers.loads.columns import BIND, bound_column
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
 
 __all__ = ["Lookup", "TargetKey", "check_lookups", "column_of", "parts_of", "read_lookups", "tables_of"]
 

@@ -19,7 +19,8 @@ from airflow_provider_dynamics.transfers.loads.row import LoadRow, Stage, open_r
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
     from airflow_provider_dynamics.transfers.loads.coming import Coming
 
 __all__ = ["Lookups"]

@@ -23,7 +23,7 @@ from airflow_provider_dynamics.transfers.loads.lookup_keys import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
     from airflow_provider_dynamics.transfers.loads.job import TableLoad
 
 __all__ = ["KINDS", "Kind", "Pass", "passes_of"]

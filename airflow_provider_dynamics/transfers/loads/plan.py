@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
     from typing_extensions import Self
 
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
     from airflow_provider_dynamics.transfers.loads.coming import Coming
     from airflow_provider_dynamics.transfers.loads.row import Compared
 

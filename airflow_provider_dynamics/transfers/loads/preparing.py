@@ -22,7 +22,7 @@ from airflow_provider_dynamics.transfers.loads.row import LoadSource, Stage, Sta
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.metadata.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
     from airflow_provider_dynamics.transfers.loads.coming import Coming
 
 __all__ = ["Prepared", "prepared_load"]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client, RowOutcome, WriteOptions
     from airflow_provider_dynamics.dataverse.loading.bulk import Operation
-    from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+    from airflow_provider_dynamics.dataverse.metadata.columns import Column
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
     from airflow_provider_dynamics.transfers.loads.rejects import Rejects
     from airflow_provider_dynamics.transfers.loads.undo import Noted, PreImage
 

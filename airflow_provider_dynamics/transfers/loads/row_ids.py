@@ -14,7 +14,7 @@ from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject, Stage
 from airflow_provider_dynamics.transfers.loads.seen import Seen
 
 if TYPE_CHECKING:
-    from airflow_provider_dynamics.dataverse.metadata.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
 
 __all__ = ["ContentIds", "KeyIds", "row_id"]
 

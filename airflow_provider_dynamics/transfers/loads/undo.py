@@ -21,7 +21,7 @@ from airflow_provider_dynamics.transfers.loads.row import LoadRow, Stage, open_r
 
 if TYPE_CHECKING:
     from airflow_provider_dynamics.dataverse import Client
-    from airflow_provider_dynamics.dataverse.metadata.tables import Table
+    from airflow_provider_dynamics.dataverse.metadata.table import Table
 
 __all__ = ["Noted", "PreImage", "PreImages", "UndoFolder"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.protocol.pages import Page
 from airflow_provider_dynamics.formats import file_fields, writer
 from airflow_provider_dynamics.transfers.loads.converting import Converting

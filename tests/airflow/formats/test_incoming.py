@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
 from airflow_provider_dynamics.formats import Incoming
 
 NAME = Column("name", "String", "name", max_length=5)

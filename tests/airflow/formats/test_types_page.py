@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy.dialects import postgresql, sqlite
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
 from airflow_provider_dynamics.dataverse.reading.results import NOT_READ, ResultColumn
 from airflow_provider_dynamics.formats import Field, arrow_schema, frame, result_fields, writer
 from airflow_provider_dynamics.formats.fields import KINDS

@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_dynamics.assets import table_asset
 from airflow_provider_dynamics.dataverse.errors import UnknownColumn
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.dataverse.queries.conditions import column
 from airflow_provider_dynamics.dataverse.queries.query import Expand, FetchXml, Query, SavedQuery
 from airflow_provider_dynamics.dataverse.reading.results import ResultColumn

@@ -9,7 +9,8 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_dynamics.dataverse.errors import UnknownKey
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Key, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Key, Table
 from airflow_provider_dynamics.transfers.loads.columns import check_columns
 from airflow_provider_dynamics.transfers.loads.rejects import Limit
 from airflow_provider_dynamics.transfers.transfer import storage_path

@@ -15,7 +15,8 @@ from airflow_provider_dynamics.emulator.messages import Fault
 from airflow_provider_dynamics.emulator.querying.paging import primary_order, read_token, write_token
 from airflow_provider_dynamics.emulator.render import exact_text
 from airflow_provider_dynamics.emulator.schema import TABLES
-from airflow_provider_dynamics.emulator.store import SQL, Store, sort_key
+from airflow_provider_dynamics.emulator.storage import SQL, sort_key
+from airflow_provider_dynamics.emulator.store import Store
 
 GUID = "c206f534-dbcc-ed11-b597-000d3a993550"
 

@@ -12,7 +12,8 @@ from airflow_provider_dynamics.emulator.querying.hints import planned
 from airflow_provider_dynamics.emulator.querying.paging import Sorted, primary_order
 from airflow_provider_dynamics.emulator.schema import TABLES
 from airflow_provider_dynamics.emulator.seed.moments import evenly, skewed
-from airflow_provider_dynamics.emulator.store import SQL, Store
+from airflow_provider_dynamics.emulator.storage import SQL
+from airflow_provider_dynamics.emulator.store import Store
 from tests.emulator.data.conftest import Service
 
 SHIPMENT = TABLES["contoso_shipment"]

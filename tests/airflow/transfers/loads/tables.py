@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Key, Option, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column, Option
+from airflow_provider_dynamics.dataverse.metadata.table import Key, Table
 from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject
 
 __all__ = ["ACCOUNT", "row", "rows", "why"]

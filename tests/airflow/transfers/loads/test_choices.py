@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Option
+from airflow_provider_dynamics.dataverse.metadata.columns import Column, Option
 from airflow_provider_dynamics.transfers.loads.choices import choice_reader
 
 INDUSTRY = (

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.transfers.loads.coming import Coming
 from airflow_provider_dynamics.transfers.loads.lookup_keys import TargetKey
 from airflow_provider_dynamics.transfers.loads.row import LoadRow

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Option
+from airflow_provider_dynamics.dataverse.metadata.columns import Column, Option
 from airflow_provider_dynamics.transfers.loads.converting import Converting
 from airflow_provider_dynamics.transfers.loads.row import LoadRow, Reject
 from airflow_provider_dynamics.transfers.loads.sources import open_source

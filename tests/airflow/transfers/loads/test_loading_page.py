@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Option, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column, Option
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from tests.airflow.formats.rows import read
 
 PAGE = (Path(__file__).parents[4] / "docs" / "loading.md").read_text(encoding="utf-8")

@@ -7,7 +7,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Key, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Key, Table
 from airflow_provider_dynamics.transfers.loads.job import TableLoad
 from airflow_provider_dynamics.transfers.loads.passes import KINDS, Pass, passes_of
 

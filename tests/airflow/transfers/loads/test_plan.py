@@ -7,7 +7,8 @@ import json
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Table
 from airflow_provider_dynamics.transfers.loads.plan import Plan, Planning
 from airflow_provider_dynamics.transfers.loads.row import Compared, LoadRow, Reject
 

@@ -9,7 +9,8 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_provider_dynamics.dataverse.metadata.tables import Column, Key, Table
+from airflow_provider_dynamics.dataverse.metadata.columns import Column
+from airflow_provider_dynamics.dataverse.metadata.table import Key, Table
 from airflow_provider_dynamics.transfers.loads.row import Compared, LoadRow
 from airflow_provider_dynamics.transfers.loads.undo import PreImage, PreImages, UndoFolder
 
