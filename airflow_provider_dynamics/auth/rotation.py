@@ -121,9 +121,10 @@ class Rotation:
     def worked(self, patience: float = PATIENCE) -> None:
         """Take back what `note` kept, since such a sign-in worked; raises nothing, and waits `patience` seconds at most.
 
-        What takes longer goes on by itself, and ends with the process.
+        What takes longer goes on by itself, and ends with the process. A store that says it is `of_one_thread` is
+        waited for.
         """
-        if type(self._store) is NoStore:
+        if type(self._store) is NoStore or getattr(self._store, "of_one_thread", False):
             self._take_back()
             return
         briefly(self._take_back, patience)

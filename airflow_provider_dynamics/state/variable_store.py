@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from airflow_provider_dynamics.auth.store import Failure, Record, StoreError, generation
-from airflow_provider_dynamics.state.variables import AirflowVariables, Variables
+from airflow_provider_dynamics.state.variables import AirflowVariables, Variables, of_one_thread
 
 __all__ = ["VariableCredentialStore"]
 
@@ -37,6 +37,11 @@ class VariableCredentialStore:
 
     def __repr__(self) -> str:
         return "VariableCredentialStore()"
+
+    @property
+    def of_one_thread(self) -> bool:
+        """Whether only the thread that runs the task may ask now."""
+        return of_one_thread()
 
     def load(self, key: str) -> Record | None:
         return _joined(_record(key, self._variables.get(key)), _mark(self._variables.get(_beside(key))))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from airflow_provider_dynamics.auth.store import StoreError
 
-__all__ = ["AirflowVariables", "Variables"]
+__all__ = ["AirflowVariables", "Variables", "of_one_thread"]
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,12 @@ class AirflowVariables:
         from airflow.models.crypto import get_fernet
 
         return not get_fernet().is_encrypted
+
+
+def of_one_thread() -> bool:
+    """Say whether only one thread may ask for Airflow's data, as in `dag.test()`, whose supervisor is in this process."""
+    found = getattr(sys.modules.get(_RUNNER), "SUPERVISOR_COMMS", None)
+    return type(found).__name__ == "InProcessSupervisorComms"
 
 
 def _is_supervised() -> bool:

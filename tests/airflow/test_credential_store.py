@@ -384,6 +384,19 @@ def test_a_task_reads_and_writes_them_too(run_dag, row):
     assert row(KEY) is None
 
 
+def test_only_a_task_in_our_own_process_must_not_ask_from_a_second_thread(run_dag):
+    @dag(schedule=None)
+    def asks():
+        @task
+        def ask():
+            return VariableCredentialStore().of_one_thread
+
+        ask()
+
+    assert run_dag(asks()).xcoms == {"ask": True}
+    assert not VariableCredentialStore().of_one_thread
+
+
 @contextmanager
 def triggerers_channel(decoder):
     """Give this process the channel that a triggerer's process has."""

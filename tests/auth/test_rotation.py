@@ -620,6 +620,26 @@ def test_an_apps_sign_in_does_not_wait_for_a_slow_store(world):
     assert store.answered.wait(20)
 
 
+class OfOneThread(Store):
+    """Is asked by whoever uses it, and by nobody else."""
+
+    of_one_thread = True
+
+    def __init__(self):
+        super().__init__()
+        self.askers = []
+
+    def load(self, key):
+        self.askers.append(threading.current_thread())
+        return super().load(key)
+
+
+def test_a_store_of_one_thread_is_asked_on_the_thread_that_signs_in(world):
+    store = OfOneThread()
+    world.process(store).worked(patience=0.0)
+    assert store.askers == [threading.current_thread()]
+
+
 @pytest.mark.parametrize("broken", [StoreError("away"), RuntimeError("a store's own bug")], ids=repr)
 def test_whatever_a_store_raises_an_app_signs_in_and_hears_the_services_own_error(world, broken):
     world.store.broken, world.store.fails = broken, {"load"}
