@@ -133,6 +133,8 @@ def _parquet(source: Place, closing: contextlib.ExitStack) -> RawFile:
 
 
 def _parquet_rows(pa: Any, file: Any, source: Place, size: int) -> Iterator[Sequence[RawRow]]:
+    if not file.num_row_groups:  # pyarrow 18 takes such a file for a damaged one
+        return
     try:
         for read in file.iter_batches(batch_size=max(READ_ROWS // size, 1) * size, use_threads=False):
             for start in range(0, read.num_rows, size):
@@ -230,10 +232,11 @@ def _csv(source: Place, closing: contextlib.ExitStack) -> RawFile:
 def _header(lines: Iterator[list[str] | str], source: Place) -> list[str]:
     """Return the names in the first line; raises FormatError for one that has none."""
     first = next(lines, [])
-    if isinstance(first, str):
+    spoilt = isinstance(first, str)
+    if spoilt and "NUL" not in first:
         raise FormatError(f"{source.label} is not CSV with a header: {first}")
-    header = [name.strip() for name in first]
-    if any(map(_WRONG_BYTE.search, header)):
+    header = [] if spoilt else [name.strip() for name in first]
+    if spoilt or any(map(_WRONG_BYTE.search, header)):  # Python 3.10 takes no NUL, which UTF-16 is full of
         raise FormatError(f"{source.label} is not UTF-8 text: save it as UTF-8")
     if not header or "" in header:
         raise FormatError(f"{source.label} is not CSV with a header: its first line must name every column")
