@@ -229,9 +229,7 @@ def as_parquet(lines: pathlib.Path, target: pathlib.Path) -> None:
     import pyarrow.json
     import pyarrow.parquet
 
-    with pyarrow.json.open_json(lines) as read, pyarrow.parquet.ParquetWriter(target, read.schema) as made:
-        for batch in read:
-            made.write_batch(batch)
+    pyarrow.parquet.write_table(pyarrow.json.read_json(lines), target)
 
 
 def export_microsoft(url: str, folder: pathlib.Path) -> Iterator[int]:

@@ -7,6 +7,7 @@ pyenv's; with uv installed, it finds or fetches them.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".venv-matrix"
+_SUMMARY = re.compile(r"^=+ (.* in \d[\d.]*s.*?) =+$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def tried(cell: Cell, arguments: list[str]) -> tuple[str, str]:
     command = [str(executable), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     with log.open("wb") as output:
         code = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
-    last = (log.read_text(errors="replace").strip().splitlines() or [""])[-1].strip("= ")
-    return ("passed" if code.returncode == 0 else "FAILED"), last
+    summaries = _SUMMARY.findall(log.read_text(errors="replace"))  # what its threads say may come behind it
+    return ("passed" if code.returncode == 0 else "FAILED"), (summaries or ["no summary"])[-1]
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -32,15 +33,20 @@ class AirflowHome:
         }
 
     def start(self, *arguments, **variables):
-        """Start a command; its output comes line by line from `stdout`."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "airflow", *arguments],
-            env={**self._variables, "PYTHONUNBUFFERED": "1", **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        """Start a command that minds Ctrl-C; its output comes line by line from `stdout`."""
+        # tests that run in the background may have been told to ignore it, and a child inherits that
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", "airflow", *arguments],
+                env={**self._variables, "PYTHONUNBUFFERED": "1", **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def run(self, *arguments, **variables):
         """Run a command to its end; return its exit code and what it printed."""

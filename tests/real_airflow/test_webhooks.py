@@ -271,4 +271,4 @@ def _seconds_until_run(stack: AirflowStack, dag_id: str, change: Callable[[], ob
         return found[0]["start_date"] if found and found[0]["state"] in FINAL_STATES else None
 
     begun = stack.wait(started, f"{dag_id} to be woken")
-    return datetime.fromisoformat(begun).timestamp() - at
+    return datetime.fromisoformat(begun.replace("Z", "+00:00")).timestamp() - at
