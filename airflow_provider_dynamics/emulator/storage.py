@@ -110,11 +110,13 @@ def looks(table: Table) -> list[tuple[object, ...]]:
 
 
 def key_index(table: Table, key: Key) -> str:
+    """The statement that makes an alternate key's index."""
     columns = ", ".join(f'"{name}"' for name in key.columns)
     return f'CREATE UNIQUE INDEX "{table.name}.{key.name}" ON "{table.name}" ({columns})'
 
 
 def indexes(table: Table) -> Iterator[str]:
+    """The statements that make a table's indexes."""
     for key in filter(lambda key: key.active, table.keys):
         yield key_index(table, key)
     for column in table.lookups:

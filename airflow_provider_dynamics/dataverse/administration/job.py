@@ -135,6 +135,7 @@ def key_job(table: str, key: str) -> str:
 
 
 def started(response: Response, answer: Mapping[str, Any], *, background: bool) -> Started | None:
+    """Return the job that an action's answer speaks of, None where it speaks of none."""
     if background:
         given = response.headers.get("x-ms-dyn-backgroundoperationid") or answer.get("backgroundOperationId")
         return Started(odata.guid(given), "background", answer) if given else None
@@ -146,6 +147,7 @@ def started(response: Response, answer: Mapping[str, Any], *, background: bool) 
 
 
 def system_job(row: Mapping[str, Any], job_id: str) -> Job:
+    """Return what a row of asyncoperation says."""
     failed = row.get("statuscode") in {31, 32}
     said = row.get("friendlymessage") or row.get("message") or ""
     return Job(

@@ -37,6 +37,7 @@ COLLECTIONS = {
 
 
 def table_of(wire: Mapping[str, Any]) -> Table:
+    """Return the table of an answer to `DEFINITION`."""
     primary_id = wire["PrimaryIdAttribute"]
     relationships = wire["ManyToOneRelationships"]
     columns = [
@@ -58,6 +59,7 @@ def table_of(wire: Mapping[str, Any]) -> Table:
 
 
 def collections_of(name: str, wire: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield navigation properties to many rows, each with the table that it leads to, of an answer to `COLLECTIONS`."""
     for found in wire.get("OneToManyRelationships") or ():
         if navigation := found.get("ReferencedEntityNavigationPropertyName"):
             yield navigation, found["ReferencingEntity"]
