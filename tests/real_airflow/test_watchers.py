@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_dynamics.auth import StaticToken
+from airflow_provider_dynamics.compat import HAS_RETRY_POLICY as HAS_ASSET_STATE  # both came with Airflow 3.3
 from airflow_provider_dynamics.dataverse import Client
 from airflow_provider_dynamics.emulator import Emulator
 from tests.stack import FINAL_STATES, AirflowStack, DagRun
@@ -116,6 +117,10 @@ def test_a_row_that_is_created_updated_and_deleted_wakes_the_consumer_each_time(
     assert [made, changed, gone] == [event("upsert"), event("upsert"), event("delete")]
     assert all(since != until for since, until in marks)
     assert "all its ids are read once" in stack.log_of("triggerer").read_text()  # what beginning has cost
+    beside = [one["key"] for one in everything(stack, "/variables", "variables") if ".contact." in one["key"]]
+    assert bool(beside) != HAS_ASSET_STATE, (
+        "the place belongs to the asset, and to Variables before there was such a state"
+    )
 
 
 def test_only_rows_that_match_the_filter_wake_the_consumer_with_the_columns_it_wants(
