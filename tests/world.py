@@ -176,14 +176,30 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def _certificates(folder: Path, hosts: Sequence[str]) -> ssl.SSLContext:
     """Write `ca.pem`, and return what presents one certificate for all the hosts."""
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca = _draft("a small internet", "a small internet", ca_key).add_extension(
         x509.BasicConstraints(ca=True, path_length=0), critical=True
     )
+    ca = ca.add_extension(_SIGNS, critical=True)  # which Python minds since 3.13, as it does who has signed
     names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
-    site = _draft("its sites", "a small internet", key).add_extension(names, critical=False)
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    site = _draft("its sites", "a small internet", key)
+    site = site.add_extension(names, critical=False).add_extension(signer, critical=False)
     pem = serialization.Encoding.PEM
     (folder / "ca.pem").write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -206,4 +222,5 @@ def _draft(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.C
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=2))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )

@@ -599,7 +599,8 @@ BREAKS: Mapping[str, Cause] = {
     "certificate": Cause(
         "permanent",
         "The certificate that {authority_host} shows is not trusted here.",
-        "Where a company proxy or a private authority signs certificates, put its file into CA bundle",
+        "Where a company proxy or a private authority signs certificates, put its file into CA bundle; a certificate that "
+        "misses something, which Python minds since 3.13, has to be issued anew",
     ),
     "ca bundle": Cause(
         "permanent",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.client import IncompleteRead
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from airflow_provider_dynamics.dataverse.errors import BadResponse, DataverseErr
 __all__ = ["worded"]
 
 _CHECK_TLS = (
-    "If a company proxy or an own certificate authority is in between, name its certificates as CA bundle."
+    "If a company proxy or an own certificate authority is in between, name its certificates as CA bundle. One that misses "
+    "something, which Python minds since 3.13, has to be issued anew."
 )
 _CHECK_HOST = "Check the environment URL, DNS and the firewall."
 _CHECK_PROXY = "Check the connection's proxy, or HTTPS_PROXY and NO_PROXY in the environment."
@@ -73,7 +74,7 @@ def worded(failure: Exception, *, asked: str, timeout: tuple[float, float]) -> D
         if any(isinstance(cause, case.kinds) for cause in causes):
             text = case.text.format(connect=timeout[0], read=timeout[1])
             return Unreachable(
-                text,
+                text + _why(causes),
                 sent=case.sent,
                 late=case.late,
                 asked=asked,
@@ -85,6 +86,13 @@ def worded(failure: Exception, *, asked: str, timeout: tuple[float, float]) -> D
         text = "The CA bundle cannot be read"
     remedy = "Check the connection's environment URL and CA bundle."
     return Unreachable(text, sent=False, asked=asked, remedy=remedy, retryable=False)
+
+
+def _why(causes: Iterable[BaseException]) -> str:
+    """Return what OpenSSL has against a certificate: "has expired" asks for something else than an unknown issuer."""
+    said = (str(getattr(cause, "verify_message", "")) for cause in causes)
+    reason = next((reason for reason in said if reason), "")
+    return f": {reason}" if reason else ""
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
