@@ -58,7 +58,9 @@ def worker(emulator):
 
         def attempt(**asked):
             tell(asked)
-            return int(answers.readline())
+            while not (line := answers.readline()).strip().lstrip("-").isdigit():
+                assert line, "the worker has ended"  # what else it says is Airflow's log
+            return int(line)
 
         yield attempt
         said.close()
