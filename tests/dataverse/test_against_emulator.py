@@ -72,7 +72,7 @@ def test_without_its_certificate_the_server_is_not_trusted(emulator, clock):
     token = StaticToken(emulator.access_token())
     with (
         Client(emulator.url, token, clock=clock) as client,
-        pytest.raises(errors.Unreachable, match="certificate is not trusted: [a-z]"),
+        pytest.raises(errors.Unreachable, match=r"certificate is not trusted: [a-z]"),
     ):
         client.who_am_i()
     assert clock.slept == []
