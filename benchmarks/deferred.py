@@ -65,8 +65,8 @@ def measure(
 ) -> Cost:
     """Run so many triggers of a kind against an emulator whose answers come `latency` seconds late."""
     with _connection(latency) as variables:
-        os.environ.update(variables)
-        told = python("-m", "benchmarks.deferred", kind, str(triggers), str(interval), str(seconds))
+        arguments = (kind, str(triggers), str(interval), str(seconds))
+        told = python("-m", "benchmarks.deferred", *arguments, variables=variables)
     return Cost(**json.loads(told))
 
 

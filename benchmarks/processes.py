@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).parent.parent
 LONGEST = 300  # seconds
@@ -40,8 +41,8 @@ def compiled() -> None:
     compileall.compile_dir(ROOT / "airflow_provider_dynamics", quiet=1)
 
 
-def python(*arguments: str) -> str:
-    """Run Python to its end, with the package compiled, and return the last line that it prints.
+def python(*arguments: str, variables: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Run Python to its end, with the package compiled and these variables, and return the last line that it prints.
 
     :raises SystemExit: if it fails, with what it said
     """
@@ -49,7 +50,7 @@ def python(*arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 - our own modules
         [sys.executable, *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **variables, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=LONGEST,
