@@ -1,6 +1,6 @@
 """FetchXML as values: what a document says, element by element, and how it is refused.
 
-`fetch_xml_parser` makes them of a text, `fetch_xml_shape` finds what they mean for the tables.
+`parser` makes them of a text, `shape` finds what they mean for the tables.
 https://learn.microsoft.com/power-apps/developer/data-platform/fetchxml/reference/
 """
 
