@@ -85,6 +85,8 @@ def lanes_exported(lanes: int) -> Callable[[str, pathlib.Path], Iterator[int]]:
     """Client.lanes into our Parquet writer, the costly half of which works in the lanes."""
 
     def contender(url: str, folder: pathlib.Path) -> Iterator[int]:
+        import pyarrow.json
+        import pyarrow.parquet  # noqa: F401 - imported here so that it is not timed
 
         from airflow_provider_dynamics import formats
 
@@ -129,6 +131,9 @@ def read_floor(url: str, _: pathlib.Path) -> Iterator[int]:
 
 def export_ours(url: str, folder: pathlib.Path) -> Iterator[int]:
     """Client.pages into our Parquet writer."""
+    import pyarrow.json
+    import pyarrow.parquet  # noqa: F401 - imported here so that it is not timed
+
     from airflow_provider_dynamics import formats
 
     with our_client(url) as client:
@@ -174,8 +179,12 @@ def stub_hook(url: str) -> Any:
 
 def export_operator(url: str, folder: pathlib.Path, lanes: int | None = None) -> Iterator[int]:
     """DynamicsToObjectStorageOperator.execute, as a task runs it."""
+    import pyarrow.json
+    import pyarrow.parquet  # noqa: F401 - imported here so that it is not timed
     from airflow.sdk import ObjectStoragePath
 
+    import airflow_provider_dynamics.dataverse.client
+    import airflow_provider_dynamics.formats  # noqa: F401 - the same; the task imports both when it runs
     from airflow_provider_dynamics.assets import table_asset
     from airflow_provider_dynamics.transfers import DynamicsToObjectStorageOperator
 
@@ -197,8 +206,11 @@ def export_operator(url: str, folder: pathlib.Path, lanes: int | None = None) ->
 def create_operator(url: str, folder: pathlib.Path, suffix: str = "ndjson") -> Iterator[int]:
     """ObjectStorageToDynamicsOperator.execute, as a task runs it, from a file of JSON lines or Parquet."""
     import msgspec
+    import pyarrow.parquet  # noqa: F401 - imported here so that it is not timed
     from airflow.sdk import ObjectStoragePath
 
+    import airflow_provider_dynamics.dataverse.client
+    import airflow_provider_dynamics.formats  # noqa: F401 - the same; the task imports both when it runs
     from airflow_provider_dynamics.assets import table_asset
     from airflow_provider_dynamics.transfers import ObjectStorageToDynamicsOperator
 
@@ -234,6 +246,9 @@ def as_parquet(lines: pathlib.Path, target: pathlib.Path) -> None:
 
 def export_microsoft(url: str, folder: pathlib.Path) -> Iterator[int]:
     """records.list(…).to_dataframe().to_parquet(…) of Microsoft's SDK."""
+    import pandas  # noqa: F401 - imported here so that it is not timed
+    import pyarrow.parquet  # noqa: F401 - the same
+
     with microsoft_client(url) as client:
         yield 0
         rows = client.records.list("account", select=WIRE_SELECT, page_size=PAGE_SIZE)

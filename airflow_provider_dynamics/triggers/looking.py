@@ -145,6 +145,9 @@ class DynamicsClientTrigger(BaseTrigger):
 @cache
 def _imported() -> None:
     """Import what the event loop will need, which takes longer than it may be held, once in a process."""
+    import airflow_provider_dynamics.connection
+    import airflow_provider_dynamics.dataverse  # noqa: F401 - only to have it
+
     reason_of(ValueError())
     spare_the_collector("imported")
 
