@@ -703,4 +703,4 @@ def test_an_asset_can_be_watched_with_it():
 
     assert asset.watchers[0].trigger is trigger
     assert isinstance(trigger, BaseEventTrigger)
-    assert not getattr(trigger, "supports_triggerer_queue", False)  # Airflow 3.4 has no such attribute
+    assert getattr(trigger, "supports_triggerer_queue", False) is False  # Airflow 3.4 has no such attribute
