@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,8 @@ class Cost:
 
     `late` is the longest and `usually` the 999th of 1,000 waits for the event loop, in seconds; on a busy machine that is
     also what other processes took. `blocked` is the longest without the time in which a thread of this process was ready
-    to run and got no processor, `stolen` what other machines took of ours during that wait. `gap` is the longest time that a trigger was not looked at, in its intervals. `busy` is the
-    share of one processor, `memory` in MB.
+    to run and got no processor, `stolen` what other machines took of ours during that wait. `gap` is the longest time
+    that a trigger was not looked at, in its intervals. `busy` is the share of one processor, `memory` in MB.
     """
 
     kind: str
@@ -120,13 +119,15 @@ class Watch:
         return max(after - before for looks in times for before, after in pairwise(looks))
 
 
-def _rows(interval: float, number: int) -> Any:
-    """Return a trigger that never finds anything and asks what no other asks."""
+def _rows(interval: float) -> Callable[[int], Any]:
+    """Return what makes triggers that never find anything, no two of which ask the same."""
     from airflow_provider_dynamics.triggers import DynamicsRowTrigger
 
-    return DynamicsRowTrigger(
-        table="account", filter=f"{NOTHING} or revenue eq {number}.5", poll_interval=interval
-    )
+    def make(number: int) -> Any:
+        wanted = f"{NOTHING} or revenue eq {number}.5"
+        return DynamicsRowTrigger(table="account", filter=wanted, poll_interval=interval)
+
+    return make
 
 
 def _jobs(interval: float) -> Callable[[int], Any]:
@@ -153,7 +154,7 @@ def _changes(interval: float) -> Callable[[int], Any]:
 
 
 KINDS: dict[str, Callable[[float], Callable[[int], Any]]] = {
-    "rows": lambda interval: partial(_rows, interval),
+    "rows": _rows,
     "jobs": _jobs,
     "changes": _changes,
 }
