@@ -1,7 +1,7 @@
 """`make test-matrix`: the tests on every Airflow, Python and set of dependencies that the README promises, as far as they are here.
 
-One row of the table is one environment of its own below .venv-matrix, with its logs beside it. Pythons are looked for by name and among
-pyenv's; with uv installed, it finds or fetches them.
+One row of the table is one environment of its own below .venv-matrix, with its logs beside it. Pythons are looked
+for by name and among pyenv's; with uv installed, it finds or fetches them.
 """
 
 from __future__ import annotations
@@ -62,12 +62,13 @@ def prepared(cell: Cell, python: str) -> Path:
         return executable
     shutil.rmtree(place, ignore_errors=True)
     pip = [str(executable), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for command in (
+    commands = (
         [python, "-m", "venv", str(place)],
         [*pip, "-r", f"requirements/{cell.requirements}"],
         [*pip, "--no-deps", "--no-build-isolation", "-e", "."],
-    ):
-        with (HOME / f"{cell.name}-install.log").open("ab") as log:
+    )
+    with (HOME / f"{cell.name}-install.log").open("wb") as log:
+        for command in commands:
             subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=True)
     ready.write_text(wanted)
     return executable
